@@ -1,0 +1,126 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// A Call describes one operation on its way through a pipeline.
+//
+// It is a value: a policy that changes its copy changes what later policies
+// see, and nothing else. The zero Call is valid. Policies pass on the call that
+// they were given, or a copy; a new Call would lead nowhere.
+type Call struct {
+	// Name says what the call does, in few distinct values: "users.get",
+	// "HTTP GET". It names the call's span.
+	Name string
+
+	// Key says what the call acts on; for HTTP the origin, such as
+	// "https://api.example.com". Policies with state keep it per key.
+	Key string
+
+	// Attempt counts the tries of a retried call from 1. It is 0 outside of a
+	// retry.
+	Attempt int
+
+	// Once marks a call that must not be repeated once it may have taken
+	// effect; see [NoEffect].
+	Once bool
+
+	headers   *header
+	operation Operation
+	recorder  Recorder
+}
+
+// A header is an element of a list that copies of a call share, last set first.
+type header struct {
+	name, value string
+	next        *header
+}
+
+// WithHeader returns a copy of c that asks for a header to be sent with the
+// operation, in place of one of that name that an outer policy asked for. The
+// operation may refuse it: see [Call.Accepts].
+func (c Call) WithHeader(name, value string) Call {
+	c.headers = &header{name, value, c.headers}
+	return c
+}
+
+// Header returns the headers that policies asked for, in the order in which
+// they did. Of several with the same name the last one counts.
+func (c Call) Header() iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) { c.headers.each(yield) }
+}
+
+func (h *header) each(yield func(name, value string) bool) bool {
+	return h == nil || h.next.each(yield) && yield(h.name, h.value)
+}
+
+// Accepts reports whether the operation would send a header of the given name
+// for a policy. An HTTP request does not if the caller has set that header
+// itself, nor once a redirect has left the origin of its first request.
+func (c Call) Accepts(header string) bool {
+	return c.operation == nil || c.operation.Accepts(header)
+}
+
+// Resolve settles the call with a value instead of the operation's own: a
+// policy that then returns nil has the caller receive value. A value that is
+// not of the result's type is an error, as is a call without a result.
+func (c Call) Resolve(value any) error {
+	if c.operation == nil {
+		return errNoResult
+	}
+	return c.operation.Resolve(value)
+}
+
+var errNoResult = errors.New("policy: the call has no result to resolve")
+
+// Emit tells of a decision worth knowing. Events are named package.past
+// participle, such as "retry.scheduled", and are part of a policy's interface;
+// a call that goes well emits nothing. The last event names the policy's span:
+// "retry: exhausted". It must not be called with a lock held that the
+// policy's other methods take: observers may call them.
+func (c Call) Emit(ctx context.Context, event string, attrs ...slog.Attr) {
+	if c.recorder != nil {
+		// Cloned, so that attrs stays on the caller's stack when nobody listens.
+		c.recorder.Emit(ctx, Event{Name: event, Call: c, Attrs: slices.Clone(attrs)})
+	}
+}
+
+// Step begins a part of a policy's work that takes time, such as a token
+// request, and returns the context to do it with and a function that ends it
+// with its error, to be called once. It shows as a span of that name, which
+// should have few distinct values.
+func (c Call) Step(ctx context.Context, name string, attrs ...slog.Attr) (context.Context, func(error)) {
+	if c.recorder == nil {
+		return ctx, endNothing
+	}
+	return c.recorder.Step(ctx, c, name, slices.Clone(attrs))
+}
+
+func endNothing(error) {}
+
+// Wait sleeps for d, in a [Call.Step] of the given name. If ctx ends first, it
+// returns ctx's cause at once.
+func (c Call) Wait(ctx context.Context, d time.Duration, name string, attrs ...slog.Attr) error {
+	ctx, end := c.Step(ctx, name, attrs...)
+	defer end(nil)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,113 @@
+package policy_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+// throttled is an error that answers for itself in every respect.
+type throttled struct{ error }
+
+func (throttled) Class() policy.Class { return policy.Throttled }
+func (throttled) NoEffect() bool      { return true }
+func (throttled) Final() bool         { return true }
+func (throttled) ErrorType() string   { return "quota" }
+
+func TestClassOf(t *testing.T) {
+	_, malformed := url.Parse("http://[::1")
+	tests := []struct {
+		name      string
+		err       error
+		class     policy.Class
+		errorType string
+		noEffect  bool
+	}{
+		{"unknown", errors.New("unknown"), policy.Transient, "_OTHER", false},
+		{"says so itself", throttled{errors.New("quota")}, policy.Throttled, "quota", true},
+		{"says so itself, wrapped", fmt.Errorf("wrapped: %w", throttled{errors.New("quota")}), policy.Throttled, "quota", true},
+		{"says so itself, joined", errors.Join(errors.New("other"), throttled{errors.New("quota")}), policy.Throttled, "quota", true},
+		{"with class", policy.WithClass(errors.New("bad"), policy.Permanent), policy.Permanent, "_OTHER", false},
+		{"with class, over the cause's", policy.WithClass(context.Canceled, policy.Transient), policy.Transient, "canceled", false},
+		{"with class, not sent", policy.WithClass(errors.New("queued"), policy.NotSent), policy.NotSent, "_OTHER", true},
+		{"rejected", fmt.Errorf("full: %w", policy.ErrRejected), policy.Rejected, "_OTHER", false},
+		{"unauthenticated", fmt.Errorf("token: %w", policy.ErrUnauthenticated), policy.Unauthenticated, "auth", false},
+		{"canceled", context.Canceled, policy.Canceled, "canceled", false},
+		{"deadline", context.DeadlineExceeded, policy.Transient, "timeout", false},
+		{"I/O deadline", os.ErrDeadlineExceeded, policy.Transient, "timeout", false},
+		{"network timeout", &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, policy.Transient, "timeout", false},
+		{"dial", &net.OpError{Op: "dial", Err: syscall.EHOSTUNREACH}, policy.NotSent, "connect", true},
+		{"dial timeout", &net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, policy.NotSent, "connect", true},
+		{"dial canceled", &net.OpError{Op: "dial", Err: context.Canceled}, policy.Canceled, "canceled", false},
+		{"refused", &os.SyscallError{Syscall: "connect", Err: syscall.ECONNREFUSED}, policy.NotSent, "connect", true},
+		{"DNS", &net.DNSError{Err: "no such host", Name: "example.invalid"}, policy.NotSent, "dns", true},
+		{"reset", &net.OpError{Op: "read", Err: syscall.ECONNRESET}, policy.Transient, "connection_reset", false},
+		{"broken pipe", &net.OpError{Op: "write", Err: syscall.EPIPE}, policy.Transient, "connection_reset", false},
+		{"EOF", io.EOF, policy.Transient, "eof", false},
+		{"unexpected EOF", fmt.Errorf("body: %w", io.ErrUnexpectedEOF), policy.Transient, "eof", false},
+		{"certificate", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, policy.Permanent, "tls", false},
+		{"no TLS", tls.RecordHeaderError{Msg: "not TLS"}, policy.Permanent, "tls", false},
+		{"TLS alert", tls.AlertError(80), policy.Transient, "tls", false},
+		{"malformed URL", malformed, policy.Permanent, "_OTHER", false},
+		{"URL error of a refused connection", &url.Error{Op: "Get", URL: "http://localhost", Err: syscall.ECONNREFUSED}, policy.NotSent, "connect", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := policy.ClassOf(tt.err); got != tt.class {
+				t.Errorf("ClassOf(%v) = %v, want %v", tt.err, got, tt.class)
+			}
+			if got := policy.ErrorType(tt.err); got != tt.errorType {
+				t.Errorf("ErrorType(%v) = %q, want %q", tt.err, got, tt.errorType)
+			}
+			if got := policy.NoEffect(tt.err); got != tt.noEffect {
+				t.Errorf("NoEffect(%v) = %v, want %v", tt.err, got, tt.noEffect)
+			}
+		})
+	}
+}
+
+func TestWithClassKeepsTheCause(t *testing.T) {
+	if err := policy.WithClass(nil, policy.Permanent); err != nil {
+		t.Errorf("WithClass(nil) = %v, want nil", err)
+	}
+	err := policy.WithClass(fmt.Errorf("read: %w", io.EOF), policy.Rejected)
+	if got, want := err.Error(), "read: EOF"; got != want {
+		t.Errorf("Error() = %q, want %q", got, want)
+	}
+	for _, target := range []error{io.EOF, policy.ErrRejected} {
+		if !errors.Is(err, target) {
+			t.Errorf("errors.Is(%v, %v) = false, want true", err, target)
+		}
+	}
+	if errors.Is(err, policy.ErrUnauthenticated) {
+		t.Errorf("errors.Is(%v, %v) = true, want false", err, policy.ErrUnauthenticated)
+	}
+}
+
+func TestFinal(t *testing.T) {
+	if policy.Final(io.EOF) {
+		t.Error("Final(EOF) = true, want false")
+	}
+	if !policy.Final(fmt.Errorf("wrapped: %w", throttled{io.EOF})) {
+		t.Error("Final() = false of an error that says so itself, want true")
+	}
+}
+
+func TestClassString(t *testing.T) {
+	if got := policy.NotSent.String(); got != "not_sent" {
+		t.Errorf("String() = %q, want %q", got, "not_sent")
+	}
+	if got := policy.Class(99).String(); got != "invalid" {
+		t.Errorf("String() = %q, want %q", got, "invalid")
+	}
+}

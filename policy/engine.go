@@ -1,0 +1,61 @@
+package policy
+
+import (
+	"context"
+	"log/slog"
+)
+
+// This file is for those who carry out calls, package pipeline and tests.
+// Policies have no use for it.
+
+// An Operation is where a call leads: what the next of the innermost policy
+// carries out. It must be safe for concurrent use.
+type Operation interface {
+	// Do carries out the operation.
+	Do(ctx context.Context, call Call) error
+
+	// Resolve is behind [Call.Resolve].
+	Resolve(value any) error
+
+	// Accepts is behind [Call.Accepts].
+	Accepts(header string) bool
+}
+
+// WithOperation returns a copy of c that leads to op.
+func (c Call) WithOperation(op Operation) Call {
+	c.operation = op
+	return c
+}
+
+// Operation returns what c leads to, or nil.
+func (c Call) Operation() Operation { return c.operation }
+
+// An Event is a decision of a policy that is worth knowing.
+type Event struct {
+	Name     string      // what was decided: "breaker.opened"
+	Pipeline string      // the name of the pipeline; set by the pipeline
+	Policy   string      // the name of the policy that decided; set by the pipeline
+	Call     Call        // the call, as the policy saw it
+	Attrs    []slog.Attr // why, and with which figures
+}
+
+// A Recorder receives what a policy says about a call. Tests of a policy may
+// give the call one of their own to see what it decides. It must be safe for
+// concurrent use.
+type Recorder interface {
+	// Emit is behind [Call.Emit].
+	Emit(ctx context.Context, event Event)
+
+	// Step is behind [Call.Step].
+	Step(ctx context.Context, call Call, name string, attrs []slog.Attr) (context.Context, func(error))
+}
+
+// WithRecorder returns a copy of c whose policies speak to r; nil silences
+// them.
+func (c Call) WithRecorder(r Recorder) Call {
+	c.recorder = r
+	return c
+}
+
+// Recorder returns what listens to the policies of c, or nil.
+func (c Call) Recorder() Recorder { return c.recorder }

@@ -1,0 +1,78 @@
+package policy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"syscall"
+)
+
+// A kind is what is known of an error of the standard library.
+type kind struct {
+	class     Class
+	errorType string
+}
+
+// known classifies the errors of the standard library. The order counts: a
+// dial that the caller cancelled is both a dial error and a cancellation.
+func known(err error) kind {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return kind{Canceled, "canceled"}
+	case is[*net.DNSError](err):
+		return kind{NotSent, "dns"}
+	case isDial(err), errors.Is(err, syscall.ECONNREFUSED):
+		return kind{NotSent, "connect"}
+	case isTimeout(err):
+		return kind{Transient, "timeout"}
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED):
+		return kind{Transient, "connection_reset"}
+	case isUntrusted(err):
+		return kind{Permanent, "tls"}
+	case is[tls.AlertError](err):
+		return kind{Transient, "tls"}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return kind{Transient, "eof"}
+	case isMalformedURL(err):
+		return kind{Permanent, "_OTHER"}
+	default:
+		return kind{Transient, "_OTHER"}
+	}
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
+
+func isDial(err error) bool {
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && e.Op == "dial"
+}
+
+func isTimeout(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return true
+	}
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
+}
+
+// isUntrusted reports whether the peer is not who it ought to be, or does not
+// speak TLS. Trying again does not change that.
+func isUntrusted(err error) bool {
+	return is[*tls.CertificateVerificationError](err) || is[tls.RecordHeaderError](err) ||
+		is[x509.UnknownAuthorityError](err) || is[x509.HostnameError](err) || is[x509.CertificateInvalidError](err)
+}
+
+func isMalformedURL(err error) bool {
+	if e, ok := errors.AsType[*url.Error](err); ok && e.Op == "parse" {
+		return true
+	}
+	return is[url.EscapeError](err) || is[url.InvalidHostError](err)
+}
