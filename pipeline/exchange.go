@@ -1,0 +1,219 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+// An exchange is the operation of an HTTP request: it sends the request, as
+// often as policies ask for, and keeps track of the responses.
+type exchange struct {
+	pipeline *Pipeline
+	base     http.RoundTripper
+	req      *http.Request // the caller's; never changed
+
+	mu       sync.Mutex
+	sends    int            // how often the request was sent
+	inFlight int            // how many sends have not been answered
+	good     *http.Response // the answer to settle for, if any
+	bad      []*StatusError // the answers that were failures, not discarded yet
+	failed   error          // the last failure
+}
+
+// Accepts implements [policy.Operation].
+func (x *exchange) Accepts(header string) bool {
+	return len(x.req.Header.Values(header)) == 0 && !strayed(x.req)
+}
+
+// Resolve implements [policy.Operation].
+func (x *exchange) Resolve(value any) error {
+	response, ok := value.(*http.Response)
+	if !ok || response == nil || response.Body == nil {
+		return policy.WithClass(fmt.Errorf("pipeline: invalid value %T: want a *http.Response with a body", value), policy.Permanent)
+	}
+	x.keep(response)
+	return nil
+}
+
+// Do implements [policy.Operation]: it sends the request.
+func (x *exchange) Do(ctx context.Context, call policy.Call) error {
+	header, err := x.header(call)
+	if err != nil {
+		return err
+	}
+	body, sends, err := x.begin()
+	if err != nil {
+		return err
+	}
+	defer x.end()
+	if s, ok := call.Recorder().(*speaker); ok {
+		s.countSends(sends)
+	}
+	response, err := x.send(ctx, call, header, body, sends)
+	switch {
+	case err != nil:
+		return x.failWith(ctx, err)
+	case failure(response.StatusCode):
+		return x.failAs(response)
+	default:
+		x.keep(response)
+		return nil
+	}
+}
+
+// header returns the headers to send: the caller's, and below them what
+// policies ask for.
+func (x *exchange) header(call policy.Call) (http.Header, error) {
+	header := x.req.Header.Clone()
+	if header == nil {
+		header = make(http.Header)
+	}
+	for name, value := range call.Header() {
+		if !validHeader(name, value) {
+			return nil, policy.WithClass(fmt.Errorf("pipeline: invalid header %q of a policy: want a token as name and no control characters in the value", name), policy.Permanent)
+		}
+		if x.Accepts(name) {
+			header.Set(name, value)
+		}
+	}
+	return header, nil
+}
+
+// begin prepares for sending: it provides a body, and discards the answers to
+// earlier sends, which nobody can want any more, unless others are in flight,
+// whose policies may settle for them.
+func (x *exchange) begin() (body io.ReadCloser, sends int, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	body = x.req.Body
+	if x.sends > 0 && hasBody(x.req) {
+		if x.req.GetBody == nil {
+			return nil, 0, x.spent(errSpent)
+		}
+		if body, err = x.req.GetBody(); err != nil {
+			return nil, 0, x.spent(fmt.Errorf("pipeline: the request's GetBody: %w", err))
+		}
+	}
+	if x.inFlight == 0 {
+		x.discard(nil)
+	}
+	x.sends++
+	x.inFlight++
+	return body, x.sends, nil
+}
+
+// spent returns the error of a request that cannot be sent again: the last
+// failure, whose answer is still there, with the reason.
+func (x *exchange) spent(reason error) error {
+	if x.failed == nil {
+		return &finalError{reason}
+	}
+	return &finalError{fmt.Errorf("%w (%w)", x.failed, reason)}
+}
+
+func (x *exchange) end() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.inFlight--
+}
+
+// keep has x settle for response. Of several, from concurrent sends, the first
+// is kept.
+func (x *exchange) keep(response *http.Response) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.good != nil {
+		drain(response)
+		return
+	}
+	x.good = response
+}
+
+// failAs returns the failure that response is.
+func (x *exchange) failAs(response *http.Response) error {
+	err := &StatusError{StatusCode: response.StatusCode, response: response, received: time.Now(), final: !replayable(x.req)}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.bad = append(x.bad, err)
+	x.failed = err
+	return err
+}
+
+// failWith returns the failure that err of the base transport is.
+func (x *exchange) failWith(ctx context.Context, err error) error {
+	err = blame(ctx, err)
+	if !replayable(x.req) {
+		err = &finalError{err}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.failed = err
+	return err
+}
+
+// settle returns what the client gets for a call that ended with err.
+func (x *exchange) settle(err error) (*http.Response, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	chosen := x.choose(err)
+	x.discard(chosen)
+	switch {
+	case chosen != nil:
+		chosen.Request = x.req
+		return chosen, nil
+	case err == nil:
+		return nil, errNoResponse
+	default:
+		return nil, err
+	}
+}
+
+// choose returns the response that a call that ended with err comes to: the
+// one that was good, or the failure that the policies settle for.
+func (x *exchange) choose(err error) *http.Response {
+	switch {
+	case err == nil && x.good != nil:
+		return x.good
+	case err == nil && len(x.bad) > 0:
+		return x.bad[len(x.bad)-1].response
+	case x.req.Context().Err() != nil:
+		return nil // nobody could read it
+	}
+	for _, status := range slices.Backward(x.bad) {
+		if wraps(err, status) {
+			return status.response
+		}
+	}
+	return nil
+}
+
+// discard drains and closes all responses but the one given.
+func (x *exchange) discard(but *http.Response) {
+	if x.good != nil && x.good != but {
+		drain(x.good)
+	}
+	for _, status := range x.bad {
+		if status.response != but {
+			drain(status.response)
+		}
+	}
+	x.good, x.bad = nil, x.bad[:0]
+}
+
+// close leaves nothing open, also when a policy panics or rejects the request
+// before it is sent.
+func (x *exchange) close() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.discard(nil)
+	if x.sends == 0 && x.req.Body != nil {
+		_ = x.req.Body.Close()
+	}
+}

@@ -1,0 +1,69 @@
+package pipeline
+
+import (
+	"context"
+	"slices"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+// scope names the library as the one who makes the spans.
+const scope = "github.com/evenkeel-go/evenkeel"
+
+func (p *Pipeline) useGlobals() {
+	p.tracer = otel.Tracer(scope)
+	p.propagator = otel.GetTextMapPropagator()
+}
+
+// WithTracerProvider returns a copy of p, with the same policies and the state
+// that they keep, whose spans go to tp. Default: the global provider, also one
+// that is installed later. With a provider of package
+// [go.opentelemetry.io/otel/trace/noop] or nil nothing is traced, at no cost.
+func (p *Pipeline) WithTracerProvider(tp trace.TracerProvider) *Pipeline {
+	return p.with(func(q *Pipeline) {
+		q.tracer = nil
+		if _, off := tp.(noop.TracerProvider); tp != nil && !off {
+			q.tracer = tp.Tracer(scope)
+		}
+	})
+}
+
+// WithPropagator returns a copy of p that writes the trace context into HTTP
+// requests by means of pr. Default: the global propagator. With nil nothing is
+// written.
+func (p *Pipeline) WithPropagator(pr propagation.TextMapPropagator) *Pipeline {
+	return p.with(func(q *Pipeline) {
+		q.propagator = pr
+		if pr == nil {
+			q.propagator = propagation.NewCompositeTextMapPropagator()
+		}
+	})
+}
+
+// WithObserver returns a copy of p that calls observe with the events of its
+// policies, see [policy.Call.Emit], after those observers that p already has.
+// It is called by the goroutine of the call, which waits for it, and by several
+// at a time. The events of nested pipelines go to their own observers.
+func (p *Pipeline) WithObserver(observe func(ctx context.Context, event policy.Event)) *Pipeline {
+	return p.with(func(q *Pipeline) {
+		if observe != nil {
+			// Clip, so that copies of p never share the element appended here.
+			q.observers = append(slices.Clip(q.observers), observe)
+		}
+	})
+}
+
+// with returns a changed copy of p. A p that is not usable stays so.
+func (p *Pipeline) with(change func(*Pipeline)) *Pipeline {
+	if p == nil || p.first == nil {
+		return p
+	}
+	q := *p
+	change(&q)
+	return q.compose()
+}

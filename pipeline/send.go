@@ -1,0 +1,104 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+// send sends the request once, in a span of its own.
+func (x *exchange) send(ctx context.Context, call policy.Call, header http.Header, body io.ReadCloser, sends int) (response *http.Response, err error) {
+	ctx, span := x.pipeline.startSend(ctx, x.req, call, header, sends)
+	if span != nil {
+		defer func() { endSend(ctx, span, response, err) }()
+	}
+	return x.roundTrip(ctx, header, body)
+}
+
+// roundTrip sends a copy of the request through the base. What policies did to
+// ctx governs it until the headers arrive; the reading of the body is governed
+// by the caller's context alone.
+func (x *exchange) roundTrip(ctx context.Context, header http.Header, body io.ReadCloser) (*http.Response, error) {
+	caller := x.req.Context()
+	if ctx.Done() == caller.Done() {
+		return x.base.RoundTrip(x.copy(ctx, header, body))
+	}
+	sendCtx, cancel := context.WithCancelCause(&grafted{caller, ctx})
+	release := func() { cancel(nil) }
+	keepOn := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+
+	response, err := x.base.RoundTrip(x.copy(sendCtx, header, body))
+	switch {
+	case err != nil:
+		keepOn()
+		release()
+		return nil, err
+	case !keepOn():
+		_ = response.Body.Close()
+		release()
+		return nil, context.Cause(ctx)
+	case response.Body == http.NoBody:
+		release()
+	default:
+		response.Body = releasing(response.Body, release)
+	}
+	return response, nil
+}
+
+// copy returns a request that the base may do with as it likes.
+func (x *exchange) copy(ctx context.Context, header http.Header, body io.ReadCloser) *http.Request {
+	req := x.req.WithContext(ctx)
+	req.Header, req.Body = header, body
+	return req
+}
+
+// A grafted context lives and ends as one context does, with the values of
+// another.
+type grafted struct {
+	context.Context
+	values context.Context
+}
+
+func (g *grafted) Value(key any) any { return g.values.Value(key) }
+
+// AfterFunc spares package context a goroutine for each child of g.
+func (g *grafted) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(g.Context, f) }
+
+// blame returns the error to be had of a send that failed with err. If a
+// policy's deadline has ended it, that is the reason, and not the cancellation
+// by which the base learned of it.
+func blame(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) && policy.ClassOf(err) == policy.Canceled {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// A finalError is a failure after which the request cannot be sent again.
+type finalError struct{ error }
+
+func (e *finalError) Unwrap() error { return e.error }
+func (e *finalError) Final() bool   { return true }
+
+// validHeader reports whether a header can be sent as it is (RFC 9110, section
+// 5.1 and 5.5).
+func validHeader(name, value string) bool {
+	if name == "" {
+		return false
+	}
+	for _, c := range []byte(name) {
+		if !isTokenChar(c) {
+			return false
+		}
+	}
+	return !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
+}
+
+func isTokenChar(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+}

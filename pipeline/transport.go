@@ -1,0 +1,80 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+// Transport returns an [http.RoundTripper] that passes requests through p and
+// then on to base, which is [http.DefaultTransport] if nil.
+//
+//	client := &http.Client{Transport: p.Transport(nil)}
+//
+// Inside of the pipeline, answers of 401, 408, 429 and 5xx are errors, see
+// [StatusError]. If the policies settle for one, the client gets the response
+// as the server sent it, body unread. The call's Key is the request's origin,
+// and its Name is the one given by [WithCallName], or else "HTTP GET" and the
+// like. GET, HEAD, OPTIONS, TRACE, PUT and DELETE may be repeated, as may
+// requests with an Idempotency-Key; every other one is a Once call. A body is
+// sent again only if the request has GetBody, as those of [http.NewRequest]
+// mostly do.
+//
+// A deadline set by a policy ends when the response's headers have arrived.
+// Only the request's own context governs the reading of the body.
+//
+// Headers that policies add never replace one that the caller has set. They
+// go to the origin of a redirect chain's first request only, and to none once a
+// redirect has left it.
+func (p *Pipeline) Transport(base http.RoundTripper) http.RoundTripper {
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	return &transport{p, base}
+}
+
+// WithCallName returns a context whose HTTP requests are calls of the given
+// name, which should have few distinct values, such as "users.get".
+func WithCallName(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, callNameKey{}, name)
+}
+
+type callNameKey struct{}
+
+type transport struct {
+	pipeline *Pipeline
+	base     http.RoundTripper
+}
+
+// CloseIdleConnections has [http.Client.CloseIdleConnections] reach the base.
+func (t *transport) CloseIdleConnections() {
+	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	x := &exchange{pipeline: t.pipeline, base: t.base, req: req}
+	defer x.close()
+	if req.URL == nil {
+		return nil, errNoURL
+	}
+	ctx := req.Context()
+	name, _ := ctx.Value(callNameKey{}).(string)
+	err := t.pipeline.do(ctx, policy.Call{
+		Name: cmp.Or(name, callNames[req.Method], "HTTP"),
+		Key:  originOf(req.URL),
+		Once: !idempotent(req),
+	}, x)
+	return x.settle(err)
+}
+
+var (
+	errNoURL      = policy.WithClass(errors.New("pipeline: invalid request: no URL"), policy.Permanent)
+	errNoResponse = policy.WithClass(errors.New("pipeline: a policy settled the request without a response"), policy.Permanent)
+	errSpent      = errors.New("pipeline: the request's body cannot be sent again")
+)
