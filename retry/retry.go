@@ -1,0 +1,221 @@
+// Package retry provides a policy that tries a failed call again, after a
+// delay that grows exponentially and is spread by jitter.
+//
+//	p := pipeline.Must(pipeline.New("users", retry.New(retry.Config{MaxAttempts: 4})))
+//
+// Whether a failure is worth another attempt follows from its class, see
+// [policy.ClassOf]: transient, throttled and unsent calls are tried again, and
+// Once calls only if the failed attempt certainly took no effect. A server's
+// Retry-After is waited for, with jitter on top. No wait begins that would
+// outlast the deadline of the call.
+//
+// A [Budget] bounds the retries of all calls together. It is what stops a
+// retrying client from keeping down a server that struggles.
+package retry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+// ErrExhausted matches the errors of calls whose last allowed attempt failed:
+// those of Reason [ReasonAttempts].
+var ErrExhausted = errors.New("retry: attempts exhausted")
+
+// Config configures a [Policy]. The zero Config is ready to use.
+type Config struct {
+	// Name identifies the policy. Default: "retry".
+	Name string `json:"name" yaml:"name"`
+
+	// MaxAttempts is how often a call is tried in all, the first attempt
+	// included; 1 means that it is not retried. Default: 3.
+	MaxAttempts int `json:"max_attempts" yaml:"max_attempts"`
+
+	// InitialInterval is what the delay before the second attempt is drawn
+	// from; see Jitter. Default: 100 ms, or MaxInterval if that is shorter.
+	InitialInterval time.Duration `json:"initial_interval" yaml:"initial_interval"`
+
+	// MaxInterval is what no delay exceeds, unless the server asks for more by
+	// Retry-After. Default: 5 s, or InitialInterval if that is longer.
+	MaxInterval time.Duration `json:"max_interval" yaml:"max_interval"`
+
+	// Multiplier is what the interval grows by with each attempt. Default: 2.
+	Multiplier float64 `json:"multiplier" yaml:"multiplier"`
+
+	// Jitter says how a delay is drawn from its interval, so that clients that
+	// failed together do not come back together. Default: FullJitter.
+	Jitter Jitter `json:"jitter" yaml:"jitter"`
+
+	// ThrottledInterval takes the place of InitialInterval after failures of
+	// class [policy.Throttled]. Default: 1 s, or MaxInterval if that is shorter.
+	ThrottledInterval time.Duration `json:"throttled_interval" yaml:"throttled_interval"`
+
+	// Budget bounds the retries of all calls that share it. Default: one of
+	// the policy's own, NewBudget(BudgetConfig{}). See also [Unlimited].
+	Budget *Budget `json:"-" yaml:"-"`
+
+	// If reports whether a failure is worth another attempt. Default: the
+	// class of err decides. Either way, a Once call is repeated only if
+	// [policy.NoEffect] holds, and no call after [policy.Final].
+	If func(err error) bool `json:"-" yaml:"-"`
+}
+
+// A Policy retries failed calls. Make one with [New]. It is safe for
+// concurrent use.
+type Policy struct {
+	config Config
+}
+
+// New returns a policy with the given configuration.
+func New(config Config) *Policy {
+	config.Name = cmp.Or(config.Name, "retry")
+	config.MaxAttempts = cmp.Or(config.MaxAttempts, 3)
+	capped := func(d time.Duration) time.Duration {
+		if config.MaxInterval > 0 {
+			d = min(d, config.MaxInterval)
+		}
+		return d
+	}
+	config.InitialInterval = cmp.Or(config.InitialInterval, capped(100*time.Millisecond))
+	config.MaxInterval = cmp.Or(config.MaxInterval, max(5*time.Second, config.InitialInterval))
+	config.Multiplier = cmp.Or(config.Multiplier, 2)
+	config.ThrottledInterval = cmp.Or(config.ThrottledInterval, capped(time.Second))
+	if config.Budget == nil {
+		config.Budget = NewBudget(BudgetConfig{})
+	}
+	return &Policy{config}
+}
+
+// Name implements [policy.Policy].
+func (p *Policy) Name() string { return p.config.Name }
+
+// Type names the policy's spans: "retry".
+func (p *Policy) Type() string { return "retry" }
+
+// Validate reports everything that is wrong with the policy's configuration.
+func (p *Policy) Validate() error {
+	c := p.config
+	var errs []error
+	complain := func(ok bool, field string, value any, want string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("invalid %s %v: want %s", field, value, want))
+		}
+	}
+	complain(c.MaxAttempts >= 1, "MaxAttempts", c.MaxAttempts, "at least 1")
+	complain(c.InitialInterval > 0, "InitialInterval", c.InitialInterval, "more than 0")
+	complain(c.MaxInterval >= c.InitialInterval, "MaxInterval", c.MaxInterval, fmt.Sprintf("at least InitialInterval, %v", c.InitialInterval))
+	complain(c.ThrottledInterval > 0 && c.ThrottledInterval <= c.MaxInterval, "ThrottledInterval", c.ThrottledInterval, fmt.Sprintf("more than 0 and at most MaxInterval, %v", c.MaxInterval))
+	complain(c.Multiplier >= 1 && !math.IsInf(c.Multiplier, 1), "Multiplier", c.Multiplier, "a finite number of at least 1")
+	complain(c.Jitter.valid(), "Jitter", int(c.Jitter), "FullJitter, EqualJitter, DecorrelatedJitter or NoJitter")
+	return errors.Join(append(errs, c.Budget.validate())...)
+}
+
+// Do implements [policy.Policy]. If it gives up, its error is an [*Error] that
+// wraps the last attempt's.
+func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
+	p.config.Budget.deposit()
+	call.Attempt = 1
+	err := next(ctx, call)
+	if err == nil {
+		return nil
+	}
+	return p.again(ctx, call, next, err)
+}
+
+// again carries on after the first attempt has failed with err.
+func (p *Policy) again(ctx context.Context, call policy.Call, next policy.Handler, err error) error {
+	intervals := p.config.intervals()
+	failure := err // the last one with a cause of its own
+	var end error  // what came after it, if anything
+	for {
+		if reason := p.reasonToStop(ctx, call, err); reason != "" {
+			return giveUp(ctx, call, reason, failure, end)
+		}
+		delay, source := intervals.next(err)
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= delay {
+			return giveUp(ctx, call, ReasonDeadline, failure, end)
+		}
+		slot, ok := p.config.Budget.withdraw()
+		if !ok {
+			return giveUp(ctx, call, ReasonBudget, failure, end)
+		}
+		if end := wait(ctx, call, delay, source, err); end != nil {
+			p.config.Budget.refund(slot)
+			return giveUp(ctx, call, ended(ctx), failure, end)
+		}
+		call.Attempt++
+		if err = next(ctx, call); err == nil {
+			call.Emit(ctx, "retry.recovered", slog.Int("attempts", call.Attempt))
+			return nil
+		}
+		if ctx.Err() == nil && !refused(err) {
+			failure, end = err, nil
+		} else {
+			end = err
+		}
+	}
+}
+
+// wait lets the delay before the next attempt pass.
+func wait(ctx context.Context, call policy.Call, delay time.Duration, source string, err error) error {
+	errorType := policy.ErrorType(err)
+	attrs := [...]slog.Attr{
+		slog.Duration("delay", delay),
+		slog.String("delay.source", source),
+		slog.String("reason", errorType),
+		slog.Int("next_attempt", call.Attempt+1),
+	}
+	call.Emit(ctx, "retry.scheduled", attrs[:]...)
+	return call.Wait(ctx, delay, "backoff after "+errorType, attrs[:]...)
+}
+
+// refused reports whether err is not the operation's failure, but a policy's
+// refusal to carry it out, or its loss of interest.
+func refused(err error) bool {
+	class := policy.ClassOf(err)
+	return class == policy.Rejected || class == policy.Canceled
+}
+
+// reasonToStop returns why a call that failed with err is not tried again, or
+// "" if it may be.
+func (p *Policy) reasonToStop(ctx context.Context, call policy.Call, err error) Reason {
+	switch {
+	case ctx.Err() != nil:
+		return ended(ctx)
+	case !p.retryable(err):
+		return ReasonClass
+	case policy.Final(err), call.Once && !policy.NoEffect(err):
+		return ReasonOnce
+	case call.Attempt >= p.config.MaxAttempts:
+		return ReasonAttempts
+	default:
+		return ""
+	}
+}
+
+func (p *Policy) retryable(err error) bool {
+	if p.config.If != nil {
+		return p.config.If(err)
+	}
+	switch policy.ClassOf(err) {
+	case policy.Transient, policy.Throttled, policy.NotSent:
+		return true
+	default:
+		return false
+	}
+}
+
+// ended returns the reason to stop once ctx has ended.
+func ended(ctx context.Context) Reason {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return ReasonDeadline
+	}
+	return ReasonCanceled
+}
