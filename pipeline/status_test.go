@@ -1,0 +1,103 @@
+package pipeline_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/pipeline"
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+func TestStatusError(t *testing.T) {
+	tests := []struct {
+		code     int
+		class    policy.Class
+		noEffect bool
+	}{
+		{401, policy.Unauthenticated, true},
+		{403, policy.Permanent, false},
+		{408, policy.Transient, false},
+		{429, policy.Throttled, true},
+		{500, policy.Transient, false},
+		{501, policy.Permanent, false},
+		{502, policy.Transient, false},
+		{503, policy.Transient, false},
+		{504, policy.Transient, false},
+		{505, policy.Permanent, false},
+		{599, policy.Transient, false},
+	}
+	for _, tt := range tests {
+		err := error(&pipeline.StatusError{StatusCode: tt.code})
+		if got := policy.ClassOf(err); got != tt.class {
+			t.Errorf("class of %v = %v, want %v", err, got, tt.class)
+		}
+		if got := policy.NoEffect(err); got != tt.noEffect {
+			t.Errorf("NoEffect(%v) = %v, want %v", err, got, tt.noEffect)
+		}
+		if got := policy.ErrorType(err); got != fmt.Sprint(tt.code) {
+			t.Errorf("ErrorType(%v) = %q, want %d", err, got, tt.code)
+		}
+		if got := errors.Is(err, policy.ErrUnauthenticated); got != (tt.code == 401) {
+			t.Errorf("errors.Is(%v, %v) = %v", err, policy.ErrUnauthenticated, got)
+		}
+	}
+}
+
+// errorOf returns the error that a response is inside of a pipeline.
+func errorOf(t *testing.T, handler http.HandlerFunc) *pipeline.StatusError {
+	t.Helper()
+	var inside *pipeline.StatusError
+	note := policy.New("note", policyFunc(func(err error) error {
+		inside, _ = errors.AsType[*pipeline.StatusError](err)
+		return err
+	}))
+	s := serve(t, handler)
+	answer(t, s.through(note), request(t, "GET", s.URL+"?secret=canary-query", nil))
+	if inside == nil {
+		t.Fatal("response was no StatusError inside of the pipeline")
+	}
+	return inside
+}
+
+func TestStatusErrorOfAResponse(t *testing.T) {
+	err := errorOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(503)
+	})
+	if after, ok := policy.RetryAfter(err); after != 7*time.Second || !ok || policy.ClassOf(err) != policy.Throttled {
+		t.Errorf("RetryAfter() = %v, %v, class %v, want 7s, true, %v", after, ok, policy.ClassOf(err), policy.Throttled)
+	}
+	err = errorOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Add("WWW-Authenticate", `Bearer realm="a"`)
+		w.Header().Add("WWW-Authenticate", `DPoP`)
+		w.WriteHeader(401)
+	})
+	if got := fmt.Sprint(err.Challenges()); got != `[Bearer realm="a" DPoP]` {
+		t.Errorf("Challenges() = %s, want both", got)
+	}
+}
+
+func TestStatusErrorTellsNothingOfTheResponse(t *testing.T) {
+	err := errorOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Secret", "canary-header")
+		w.WriteHeader(500)
+		_, _ = w.Write([]byte("canary-body"))
+	})
+	text, jsonErr := json.Marshal(err)
+	if jsonErr != nil {
+		t.Fatal(jsonErr)
+	}
+	for _, got := range []string{err.Error(), fmt.Sprintf("%v %+v %#v %+v", err, err, err, *err), string(text)} { //nolint:govet // Copied to see what it prints.
+		if strings.Contains(got, "canary") {
+			t.Errorf("error prints as %s, want nothing of header, body and query", got)
+		}
+	}
+	if got, want := err.Error(), "http status 500 Internal Server Error"; got != want {
+		t.Errorf("Error() = %q, want %q", got, want)
+	}
+}

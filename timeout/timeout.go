@@ -1,0 +1,110 @@
+// Package timeout provides a policy that limits how long a call may take.
+//
+//	p := pipeline.Must(pipeline.New("users",
+//		timeout.New(timeout.Config{Name: "total", Limit: 10 * time.Second}),
+//		retry.New(retry.Config{}),
+//		timeout.New(timeout.Config{Name: "attempt", Limit: 2 * time.Second}),
+//	))
+//
+// Outside of a retry it limits the call with all its attempts and delays,
+// inside of one it limits each attempt. The limit is a deadline of the context,
+// so the operation has to heed that; the call ends when the operation does, and
+// nothing is left running. An HTTP request is limited until its response's
+// headers have arrived: the reading of a body is never cut off.
+package timeout
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+// ErrExceeded matches the errors of calls that took longer than the limit.
+// They match [context.DeadlineExceeded] too.
+var ErrExceeded = errors.New("timeout: limit exceeded")
+
+// Config configures a [Policy]. The zero Config is ready to use.
+type Config struct {
+	// Name identifies the policy. Default: "timeout".
+	Name string `json:"name" yaml:"name"`
+
+	// Limit is how long a call may take. Default: 10 s.
+	Limit time.Duration `json:"limit" yaml:"limit"`
+}
+
+// A Policy limits how long calls may take. Make one with [New]. It is safe for
+// concurrent use.
+type Policy struct {
+	config Config
+}
+
+// New returns a policy with the given configuration.
+func New(config Config) *Policy {
+	config.Name = cmp.Or(config.Name, "timeout")
+	config.Limit = cmp.Or(config.Limit, 10*time.Second)
+	return &Policy{config}
+}
+
+// Name implements [policy.Policy].
+func (p *Policy) Name() string { return p.config.Name }
+
+// Type names the policy's spans: "timeout".
+func (p *Policy) Type() string { return "timeout" }
+
+// Validate reports what is wrong with the policy's configuration.
+func (p *Policy) Validate() error {
+	if p.config.Limit <= 0 {
+		return fmt.Errorf("invalid Limit %v: want more than 0", p.config.Limit)
+	}
+	return nil
+}
+
+// Do implements [policy.Policy]. A call that fails after the limit has passed
+// has an error that matches [ErrExceeded] and wraps the operation's own; a retry
+// outside of the policy tries it again. If the caller's own deadline is
+// sooner, that one counts, and the errors are the caller's.
+func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
+	deadline := time.Now().Add(p.config.Limit)
+	if sooner, ok := ctx.Deadline(); ok && !deadline.Before(sooner) {
+		return next(ctx, call)
+	}
+	limited, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	err := next(limited, call)
+	if err == nil || ctx.Err() != nil || !errors.Is(limited.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	call.Emit(ctx, "timeout.exceeded", slog.Duration("limit", p.config.Limit))
+	return &exceededError{p.config.Limit, err}
+}
+
+type exceededError struct {
+	limit time.Duration
+	err   error // the operation's
+}
+
+func (e *exceededError) Error() string {
+	return fmt.Sprintf("%v (%v): %v", ErrExceeded, e.limit, e.err)
+}
+
+func (e *exceededError) Unwrap() error { return e.err }
+
+func (e *exceededError) Is(target error) bool {
+	return target == ErrExceeded || target == context.DeadlineExceeded //nolint:errorlint // Is is what errors.Is calls.
+}
+
+// Class returns [policy.Transient]: another attempt may be faster. If not even
+// a connection came about in time, it is [policy.NotSent].
+func (e *exceededError) Class() policy.Class {
+	if policy.ClassOf(e.err) == policy.NotSent {
+		return policy.NotSent
+	}
+	return policy.Transient
+}
+
+func (e *exceededError) ErrorType() string { return "timeout" }
