@@ -1,0 +1,66 @@
+package idp
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+)
+
+// A client is the program that may ask for tokens. The methods of the embedded
+// interface, which is nil, are for log-ins with a browser.
+type client struct {
+	op.Client
+
+	id, secret string
+}
+
+func (c *client) GetID() string                       { return c.id }
+func (c *client) ApplicationType() op.ApplicationType { return op.ApplicationTypeWeb }
+func (c *client) AuthMethod() oidc.AuthMethod         { return oidc.AuthMethodBasic }
+func (c *client) ClockSkew() time.Duration            { return 0 }
+
+// AccessTokenType says that access tokens are opaque: that they are good, an API
+// learns from the server, so that it also learns when they are revoked.
+func (c *client) AccessTokenType() op.AccessTokenType { return op.AccessTokenTypeBearer }
+
+func (c *client) IDTokenLifetime() time.Duration       { return time.Hour }
+func (c *client) IDTokenUserinfoClaimsAssertion() bool { return false }
+
+func (c *client) RestrictAdditionalIdTokenScopes() func([]string) []string { //nolint:revive // The interface spells it so.
+	return func(scopes []string) []string { return scopes }
+}
+
+func (c *client) GrantTypes() []oidc.GrantType {
+	return []oidc.GrantType{oidc.GrantTypeRefreshToken, oidc.GrantTypeClientCredentials}
+}
+
+func (s *storage) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
+	if id != s.client.id {
+		return nil, oidc.ErrInvalidClient()
+	}
+	return s.client, nil
+}
+
+func (s *storage) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
+	if id != s.client.id || secret != s.client.secret {
+		return errors.New("unknown client or wrong secret")
+	}
+	return nil
+}
+
+func (s *storage) ClientCredentials(ctx context.Context, id, secret string) (op.Client, error) {
+	return s.client, s.AuthorizeClientIDSecret(ctx, id, secret)
+}
+
+func (s *storage) ClientCredentialsTokenRequest(_ context.Context, id string, scopes []string) (op.TokenRequest, error) {
+	return &oidc.JWTTokenRequest{Subject: id, Audience: []string{id}, Scopes: scopes}, nil
+}
+
+// SetUserinfoFromScopes says what an ID token tells about the user: who it is.
+func (s *storage) SetUserinfoFromScopes(_ context.Context, info *oidc.UserInfo, user, _ string, _ []string) error {
+	info.Subject = user
+	return nil
+}

@@ -1,0 +1,51 @@
+package waterfall_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/evenkeel-go/evenkeel/examples/waterfall"
+)
+
+func ExampleNew() {
+	tp := sdktrace.NewTracerProvider(
+		sdktrace.WithSpanProcessor(waterfall.New(os.Stdout, waterfall.Config{Width: 60})),
+	)
+	checkout(tp)
+	// Output:
+	// checkout     75ms  ─────────────────────────────────────────
+	// ├─ reserve   25ms  ━━━━━━━━━━━━━╸
+	// └─ charge ✗  50ms               ╺━━━━━━━━━━━━━━━━━━━━━━━━━━━
+}
+
+func ExampleOutline() {
+	recorder := tracetest.NewSpanRecorder()
+	checkout(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)))
+	fmt.Print(waterfall.Outline(recorder.Ended()))
+	// Output:
+	// checkout
+	//   reserve
+	//   charge ✗
+}
+
+// checkout makes the spans of an order whose payment failed.
+func checkout(tp trace.TracerProvider) {
+	at := func(ms int) trace.SpanEventOption {
+		return trace.WithTimestamp(time.Unix(0, 0).Add(time.Duration(ms) * time.Millisecond))
+	}
+	tracer := tp.Tracer("shop")
+	ctx, root := tracer.Start(context.Background(), "checkout", at(0))
+	_, reserve := tracer.Start(ctx, "reserve", at(0))
+	reserve.End(at(25))
+	_, charge := tracer.Start(ctx, "charge", at(25))
+	charge.SetStatus(codes.Error, "card declined")
+	charge.End(at(75))
+	root.End(at(75))
+}
