@@ -56,7 +56,7 @@ func (x *exchange) Do(ctx context.Context, call policy.Call) error {
 	if s, ok := call.Recorder().(*speaker); ok {
 		s.countSends(sends)
 	}
-	response, err := x.send(ctx, call, header, body, sends)
+	response, err := x.send(ctx, call, header, body, sends) //nolint:bodyclose // The exchange closes it, or the client does.
 	switch {
 	case err != nil:
 		return x.failWith(ctx, err)

@@ -178,7 +178,7 @@ func TestResolve(t *testing.T) {
 		})
 		return pipeline.Must(pipeline.New("outer", pipeline.Must(pipeline.New("inner", fallback))))
 	}
-	failing := func(context.Context) (error, error) { return nil, errTest } //nolint:staticcheck // An interface as result.
+	failing := func(context.Context) (error, error) { return nil, errTest }
 	number := func(context.Context) (int, error) { return 0, errTest }
 
 	if got, err := pipeline.Run(t.Context(), instead(7), "n", number); got != 7 || err != nil {
@@ -190,7 +190,7 @@ func TestResolve(t *testing.T) {
 			t.Errorf("Run() with fallback to %v = %v, %v, want an error that says what was wanted", value, got, err)
 		}
 	}
-	if got, err := pipeline.Run(t.Context(), instead(errTest), "e", failing); got != errTest || err != nil { //nolint:errorlint // A value here.
+	if got, err := pipeline.Run(t.Context(), instead(errTest), "e", failing); got != errTest || err != nil {
 		t.Errorf("Run() = %v, %v, want %v, nil", got, err, errTest)
 	}
 	if err := instead(7).Do(t.Context(), policy.Call{}, func(context.Context, policy.Call) error { return errTest }); err == nil {

@@ -31,7 +31,7 @@ func (x *exchange) roundTrip(ctx context.Context, header http.Header, body io.Re
 	release := func() { cancel(nil) }
 	keepOn := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 
-	response, err := x.base.RoundTrip(x.copy(sendCtx, header, body))
+	response, err := x.base.RoundTrip(x.copy(sendCtx, header, body)) //nolint:contextcheck // Grafted onto ctx.
 	switch {
 	case err != nil:
 		keepOn()

@@ -92,7 +92,7 @@ func TestStatusErrorTellsNothingOfTheResponse(t *testing.T) {
 	if jsonErr != nil {
 		t.Fatal(jsonErr)
 	}
-	for _, got := range []string{err.Error(), fmt.Sprintf("%v %+v %#v %+v", err, err, err, *err), string(text)} { //nolint:govet // Copied to see what it prints.
+	for _, got := range []string{err.Error(), fmt.Sprintf("%v %+v %#v %+v", err, err, err, *err), string(text)} {
 		if strings.Contains(got, "canary") {
 			t.Errorf("error prints as %s, want nothing of header, body and query", got)
 		}

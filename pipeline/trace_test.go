@@ -58,7 +58,7 @@ func outline(spans []sdktrace.ReadWriteSpan, keys ...attribute.Key) string {
 			for _, key := range keys {
 				for _, kv := range span.Attributes() {
 					if kv.Key == key {
-						fmt.Fprintf(&text, " %s=%s", key[strings.LastIndex(string(key), ".")+1:], kv.Value.Emit())
+						fmt.Fprintf(&text, " %s=%s", key[strings.LastIndex(string(key), ".")+1:], kv.Value.String())
 					}
 				}
 			}
@@ -318,7 +318,7 @@ func TestTraceTellsNoSecrets(t *testing.T) {
 		want := `GET client [{http.request.method GET} {server.address api.example.com} {server.port 443} {url.full https://api.example.com/orders/7} {evenkeel.attempt 1} {error.type _OTHER}]`
 		var attrs []string
 		for _, kv := range client.Attributes() {
-			attrs = append(attrs, fmt.Sprintf("{%s %s}", kv.Key, kv.Value.Emit()))
+			attrs = append(attrs, fmt.Sprintf("{%s %s}", kv.Key, kv.Value.String()))
 		}
 		if got := fmt.Sprint(client.Name(), " ", client.SpanKind(), " ", attrs); got != want {
 			t.Errorf("span is %s, want %s", got, want)

@@ -61,7 +61,7 @@ func translate(v slog.Value) (attribute.Value, bool) {
 	case slog.KindInt64:
 		return attribute.Int64Value(v.Int64()), true
 	case slog.KindUint64:
-		return attribute.Int64Value(int64(min(v.Uint64(), 1<<63-1))), true //nolint:gosec // Bounded.
+		return attribute.Int64Value(int64(min(v.Uint64(), 1<<63-1))), true
 	case slog.KindFloat64:
 		return attribute.Float64Value(v.Float64()), true
 	case slog.KindBool:

@@ -128,18 +128,18 @@ const (
 // add adds n to the count of a slot. A slot that is older than the window is
 // left alone.
 func (r *ring) add(slot int64, n int) {
-	number := uint64(slot) & countMask //nolint:gosec // Never negative.
+	number := uint64(slot) & countMask
 	element := &r[slot%int64(len(r))]
 	for {
 		old := element.Load()
 		count := 0
 		switch found := old >> countBits; {
 		case found == number:
-			count = int(old & countMask) //nolint:gosec // Of 32 bits.
+			count = int(old & countMask)
 		case found > number || n < 0:
 			return
 		}
-		if element.CompareAndSwap(old, number<<countBits|uint64(max(0, count+n))) { //nolint:gosec // Not negative.
+		if element.CompareAndSwap(old, number<<countBits|uint64(max(0, count+n))) {
 			return
 		}
 	}
@@ -150,8 +150,8 @@ func (r *ring) sum(slot int64) int {
 	total := 0
 	for i := range r {
 		element := r[i].Load()
-		if age := slot - int64(element>>countBits); age >= 0 && age <= slots { //nolint:gosec // Of 32 bits.
-			total += int(element & countMask) //nolint:gosec // Of 32 bits.
+		if age := slot - int64(element>>countBits); age >= 0 && age <= slots {
+			total += int(element & countMask)
 		}
 	}
 	return total

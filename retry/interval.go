@@ -58,7 +58,7 @@ func (j *Jitter) UnmarshalText(text []byte) error {
 	if i < 0 {
 		return fmt.Errorf("retry: invalid jitter %q: want one of %q", text, jitters)
 	}
-	*j = Jitter(i) //nolint:gosec // An index of jitters.
+	*j = Jitter(i)
 	return nil
 }
 
@@ -137,5 +137,5 @@ func upTo(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0
 	}
-	return time.Duration(rand.Int64N(int64(d))) + 1 //nolint:gosec // Spreading clients needs no secret.
+	return time.Duration(rand.Int64N(int64(d))) + 1
 }

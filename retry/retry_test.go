@@ -252,7 +252,7 @@ func TestLastRealFailureOutlivesWhatFollowedIt(t *testing.T) {
 		calls := 0
 		err := retry.New(retry.Config{}).Do(t.Context(), policy.Call{}, failing(&calls, io.EOF, refusal))
 		e, ok := errors.AsType[*retry.Error](err)
-		if !ok || e.Err != io.EOF || e.Attempts != 2 || e.Reason != retry.ReasonClass || !errors.Is(err, refusal) { //nolint:errorlint // Identity is what is asked for.
+		if !ok || e.Err != io.EOF || e.Attempts != 2 || e.Reason != retry.ReasonClass || !errors.Is(err, refusal) {
 			t.Errorf("Do() = %#v, want %v, and %v after it", err, io.EOF, refusal)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -266,7 +266,7 @@ func TestLastRealFailureOutlivesWhatFollowedIt(t *testing.T) {
 			return ctx.Err()
 		})
 		e, ok = errors.AsType[*retry.Error](err)
-		if !ok || e.Err != io.EOF || e.Reason != retry.ReasonDeadline || !errors.Is(err, context.DeadlineExceeded) { //nolint:errorlint // Identity is what is asked for.
+		if !ok || e.Err != io.EOF || e.Reason != retry.ReasonDeadline || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Do() = %v, want %v, and the deadline after it", err, io.EOF)
 		}
 	})

@@ -95,7 +95,7 @@ func (e *exceededError) Error() string {
 func (e *exceededError) Unwrap() error { return e.err }
 
 func (e *exceededError) Is(target error) bool {
-	return target == ErrExceeded || target == context.DeadlineExceeded //nolint:errorlint // Is is what errors.Is calls.
+	return target == ErrExceeded || target == context.DeadlineExceeded
 }
 
 // Class returns [policy.Transient]: another attempt may be faster. If not even
