@@ -38,7 +38,12 @@ func (x *exchange) Resolve(value any) error {
 	if !ok || response == nil || response.Body == nil {
 		return policy.WithClass(fmt.Errorf("pipeline: invalid value %T: want a *http.Response with a body", value), policy.Permanent)
 	}
-	x.keep(response)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.good != nil && x.good != response {
+		drain(x.good)
+	}
+	x.good = response
 	return nil
 }
 

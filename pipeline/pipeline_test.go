@@ -78,7 +78,7 @@ pipeline "users": policy 4 "broken": policy: invalid function nil: want a func(c
 pipeline "users": policy 5 "retry": invalid MaxAttempts -1: want at least 1
 pipeline "users": policy 5 "retry": invalid Multiplier NaN: want a finite number of at least 1
 pipeline "users": policy 5 "retry": invalid Budget.Ratio NaN: want a number from 0 to 100
-pipeline "users": policy 6 "total": invalid Limit -1s: want more than 0
+pipeline "users": policy 6 "total": invalid Limit -1s: want at least 1ms
 pipeline "users": policy 7 "": invalid Name "": want one that tells it from other policies
 pipeline "users": policy 7 "": pipeline: not usable: want a Pipeline made with New`
 	if got := err.Error(); got != want {

@@ -25,13 +25,13 @@ func (x *exchange) send(ctx context.Context, call policy.Call, header http.Heade
 func (x *exchange) roundTrip(ctx context.Context, header http.Header, body io.ReadCloser) (*http.Response, error) {
 	caller := x.req.Context()
 	if ctx.Done() == caller.Done() {
-		return x.base.RoundTrip(x.copy(ctx, header, body))
+		return checked(x.base.RoundTrip(x.copy(ctx, header, body)))
 	}
 	sendCtx, cancel := context.WithCancelCause(&grafted{caller, ctx})
 	release := func() { cancel(nil) }
 	keepOn := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 
-	response, err := x.base.RoundTrip(x.copy(sendCtx, header, body)) //nolint:contextcheck // Grafted onto ctx.
+	response, err := checked(x.base.RoundTrip(x.copy(sendCtx, header, body))) //nolint:contextcheck // Grafted onto ctx.
 	switch {
 	case err != nil:
 		keepOn()
@@ -45,6 +45,20 @@ func (x *exchange) roundTrip(ctx context.Context, header http.Header, body io.Re
 		release()
 	default:
 		response.Body = releasing(response.Body, release)
+	}
+	return response, nil
+}
+
+// checked returns what a base transport has returned, if it kept the contract
+// of [http.RoundTripper].
+func checked(response *http.Response, err error) (*http.Response, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case response == nil:
+		return nil, errNothing
+	case response.Body == nil:
+		response.Body = http.NoBody
 	}
 	return response, nil
 }

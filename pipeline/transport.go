@@ -76,5 +76,6 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 var (
 	errNoURL      = policy.WithClass(errors.New("pipeline: invalid request: no URL"), policy.Permanent)
 	errNoResponse = policy.WithClass(errors.New("pipeline: a policy settled the request without a response"), policy.Permanent)
+	errNothing    = policy.WithClass(errors.New("pipeline: the base transport returned neither a response nor an error"), policy.Permanent)
 	errSpent      = errors.New("pipeline: the request's body cannot be sent again")
 )

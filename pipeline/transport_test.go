@@ -374,6 +374,24 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
+func TestCarelessBaseTransport(t *testing.T) {
+	for name, p := range map[string]*pipeline.Pipeline{
+		"with a deadline":    pipeline.Must(pipeline.New("test", timeout.New(timeout.Config{}), tries(2))),
+		"without a deadline": pipeline.Must(pipeline.New("test", tries(2))),
+	} {
+		for _, answer := range []*http.Response{nil, {StatusCode: 200}, {StatusCode: 500}} {
+			base := roundTripper(func(*http.Request) (*http.Response, error) { return answer, nil })
+			response, err := p.Transport(base).RoundTrip(request(t, "GET", "http://localhost", nil))
+			switch {
+			case answer == nil && (err == nil || !strings.Contains(err.Error(), "neither")):
+				t.Errorf("%s: error is %v of no answer, want one that says so", name, err)
+			case answer != nil && (err != nil || response.Body.Close() != nil):
+				t.Errorf("%s: error is %v of an answer without a body, want it with an empty one", name, err)
+			}
+		}
+	}
+}
+
 func TestCallersCancellationIsNotRetried(t *testing.T) {
 	s := serve(t, hang)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -532,6 +550,19 @@ func TestPoliciesMaySettleARequest(t *testing.T) {
 	})
 	if code, body := answer(t, s.through(content), request(t, "GET", s.URL, nil)); code != 503 || body != "answer 503" {
 		t.Errorf("got %d, %q, want the answer that the policy is content with", code, body)
+	}
+	good := serve(t, status(200))
+	changed := settle(func(ctx context.Context, call policy.Call, next policy.Handler) error {
+		_ = next(ctx, call)
+		return call.Resolve(&http.Response{StatusCode: 203, Body: io.NopCloser(strings.NewReader("changed"))})
+	})
+	for range 3 {
+		if code, body := answer(t, good.through(changed), request(t, "GET", good.URL, nil)); code != 203 || body != "changed" {
+			t.Errorf("got %d, %q, want the response that took the place of the server's", code, body)
+		}
+	}
+	if calls, conns := good.seen(); calls != 3 || conns != 1 {
+		t.Errorf("server saw %d calls on %d connections, want 3 on 1", calls, conns)
 	}
 	for name, do := range map[string]func(context.Context, policy.Call, policy.Handler) error{
 		"without a response": func(context.Context, policy.Call, policy.Handler) error { return nil },

@@ -43,7 +43,7 @@ type Config struct {
 	InitialInterval time.Duration `json:"initial_interval" yaml:"initial_interval"`
 
 	// MaxInterval is what no delay exceeds, unless the server asks for more by
-	// Retry-After. Default: 5 s, or InitialInterval if that is longer.
+	// Retry-After; at most 24 h. Default: 5 s, or InitialInterval if that is longer.
 	MaxInterval time.Duration `json:"max_interval" yaml:"max_interval"`
 
 	// Multiplier is what the interval grows by with each attempt. Default: 2.
@@ -110,12 +110,15 @@ func (p *Policy) Validate() error {
 	}
 	complain(c.MaxAttempts >= 1, "MaxAttempts", c.MaxAttempts, "at least 1")
 	complain(c.InitialInterval > 0, "InitialInterval", c.InitialInterval, "more than 0")
-	complain(c.MaxInterval >= c.InitialInterval, "MaxInterval", c.MaxInterval, fmt.Sprintf("at least InitialInterval, %v", c.InitialInterval))
+	complain(c.MaxInterval >= c.InitialInterval && c.MaxInterval <= maxInterval, "MaxInterval", c.MaxInterval, fmt.Sprintf("at least InitialInterval, %v, and at most %v", c.InitialInterval, maxInterval))
 	complain(c.ThrottledInterval > 0 && c.ThrottledInterval <= c.MaxInterval, "ThrottledInterval", c.ThrottledInterval, fmt.Sprintf("more than 0 and at most MaxInterval, %v", c.MaxInterval))
 	complain(c.Multiplier >= 1 && !math.IsInf(c.Multiplier, 1), "Multiplier", c.Multiplier, "a finite number of at least 1")
 	complain(c.Jitter.valid(), "Jitter", int(c.Jitter), "FullJitter, EqualJitter, DecorrelatedJitter or NoJitter")
 	return errors.Join(append(errs, c.Budget.validate())...)
 }
+
+// maxInterval is what a delay between attempts never needs to exceed.
+const maxInterval = 24 * time.Hour
 
 // Do implements [policy.Policy]. If it gives up, its error is an [*Error] that
 // wraps the last attempt's.

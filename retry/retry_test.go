@@ -335,6 +335,7 @@ func TestValidate(t *testing.T) {
 		{retry.Config{InitialInterval: -time.Second}, "invalid InitialInterval -1s: want more than 0"},
 		{retry.Config{MaxInterval: -1}, "invalid MaxInterval -1ns: want at least InitialInterval"},
 		{retry.Config{InitialInterval: time.Second, MaxInterval: time.Millisecond}, "invalid MaxInterval 1ms: want at least InitialInterval, 1s"},
+		{retry.Config{MaxInterval: 25 * time.Hour}, "invalid MaxInterval 25h0m0s: want at least InitialInterval, 100ms, and at most 24h"},
 		{retry.Config{ThrottledInterval: -1}, "invalid ThrottledInterval -1ns"},
 		{retry.Config{ThrottledInterval: time.Hour}, "invalid ThrottledInterval 1h0m0s: want more than 0 and at most MaxInterval, 5s"},
 		{retry.Config{Multiplier: 0.5}, "invalid Multiplier 0.5: want a finite number of at least 1"},

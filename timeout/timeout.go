@@ -33,7 +33,7 @@ type Config struct {
 	// Name identifies the policy. Default: "timeout".
 	Name string `json:"name" yaml:"name"`
 
-	// Limit is how long a call may take. Default: 10 s.
+	// Limit is how long a call may take, at least 1 ms. Default: 10 s.
 	Limit time.Duration `json:"limit" yaml:"limit"`
 }
 
@@ -58,8 +58,9 @@ func (p *Policy) Type() string { return "timeout" }
 
 // Validate reports what is wrong with the policy's configuration.
 func (p *Policy) Validate() error {
-	if p.config.Limit <= 0 {
-		return fmt.Errorf("invalid Limit %v: want more than 0", p.config.Limit)
+	// Less is a number of milliseconds or seconds that was taken for nanoseconds.
+	if p.config.Limit < time.Millisecond {
+		return fmt.Errorf("invalid Limit %v: want at least 1ms", p.config.Limit)
 	}
 	return nil
 }

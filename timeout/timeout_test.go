@@ -145,9 +145,13 @@ func TestValidate(t *testing.T) {
 	if err := timeout.New(timeout.Config{}).Validate(); err != nil {
 		t.Errorf("Validate() of the zero Config = %v, want nil", err)
 	}
-	err := timeout.New(timeout.Config{Limit: -time.Second}).Validate()
-	if want := "invalid Limit -1s: want more than 0"; err == nil || err.Error() != want {
-		t.Errorf("Validate() = %v, want %s", err, want)
+	for limit, want := range map[time.Duration]string{
+		-time.Second: "invalid Limit -1s: want at least 1ms",
+		30:           "invalid Limit 30ns: want at least 1ms",
+	} {
+		if err := timeout.New(timeout.Config{Limit: limit}).Validate(); err == nil || err.Error() != want {
+			t.Errorf("Validate() = %v, want %s", err, want)
+		}
 	}
 	if err := new(timeout.Policy).Validate(); err == nil {
 		t.Error("Validate() of a Policy made without New = nil, want an error")
