@@ -1,0 +1,28 @@
+package breaker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+// reject tells that the call is rejected and returns the error for it. retryIn
+// is 0 if it is not known when the next probe may pass.
+func reject(ctx context.Context, call policy.Call, state State, retryIn time.Duration) error {
+	if retryIn > 0 {
+		call.Emit(ctx, "breaker.rejected", stateAttr(state), slog.Duration("retry_in", retryIn))
+	} else {
+		call.Emit(ctx, "breaker.rejected", stateAttr(state))
+	}
+	return &openError{call.Key, state, retryIn}
+}
+
+// emitChange tells of a change of state.
+func emitChange(ctx context.Context, call policy.Call, event string, from, to State, attrs ...slog.Attr) {
+	attrs = append([]slog.Attr{stateAttr(from), slog.String("new_state", to.String())}, attrs...)
+	call.Emit(ctx, event, attrs...)
+}
+
+func stateAttr(s State) slog.Attr { return slog.String("state", s.String()) }
