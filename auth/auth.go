@@ -1,0 +1,240 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+// ErrReauthRequired matches the errors of calls for which there is no token
+// and will be none before somebody logs in again: the server says that the
+// grant is expired, revoked, or has been used up. Asking again is useless and
+// is not done. [Policy.SetToken] ends it.
+var ErrReauthRequired = errors.New("auth: reauthorization required")
+
+// ErrTokenUnavailable matches the errors of all other calls for which there is
+// no token: the token endpoint cannot be reached or is out of order, refuses the
+// client, takes longer than the call may, or the call must not have one.
+var ErrTokenUnavailable = errors.New("auth: token unavailable")
+
+// Config configures a [Policy]. Source is required.
+type Config struct {
+	// Name identifies the policy. Default: "auth".
+	Name string `json:"name" yaml:"name"`
+
+	// Source is where tokens come from: a [RefreshToken], [ClientCredentials],
+	// what [FromTokenSource] returns, or a [Source] of your own.
+	Source Source `json:"-" yaml:"-"`
+
+	// Timeout is how long one request for a token may take, whoever waits for
+	// it. Default: 15 s.
+	Timeout time.Duration `json:"timeout" yaml:"timeout"`
+
+	// Origins are those that the token may be sent to, such as
+	// "https://api.example.com" (RFC 6454: scheme, host, and port unless it is
+	// the scheme's own). Calls for others pass through untouched. It applies to
+	// calls whose Key is an http or https origin, as that of every HTTP request
+	// is. Default: any, so set it where the URL to call comes from elsewhere.
+	Origins []string `json:"origins" yaml:"origins"`
+
+	// AllowInsecure permits to send the token to http origins other than
+	// loopback. Default: such calls are refused with [ErrTokenUnavailable].
+	AllowInsecure bool `json:"allow_insecure" yaml:"allow_insecure"`
+
+	// Header is the header that carries the token. Default: "Authorization".
+	// A call that brings this header itself passes through untouched.
+	Header string `json:"header" yaml:"header"`
+
+	// Prefix stands before the token, separated by a space; in the
+	// Authorization header it is the scheme. Default: "Bearer" (RFC 6750,
+	// section 2.1) in the Authorization header, nothing in others.
+	Prefix string `json:"prefix" yaml:"prefix"`
+
+	// Inject gives the token to a call in a way of its own, such as in the
+	// metadata of gRPC, and returns what goes on. It must not change the token,
+	// which others use at the same time, and which comes without the refresh
+	// token. Default: the call gets the header.
+	Inject func(ctx context.Context, call policy.Call, token *oauth2.Token) (context.Context, policy.Call) `json:"-" yaml:"-"`
+
+	// Unauthenticated reports whether an error means that the token was
+	// refused, beyond those of class [policy.Unauthenticated]: a 403 of a server
+	// that knows no better. Default: none.
+	Unauthenticated func(error) bool `json:"-" yaml:"-"`
+}
+
+// A Policy sends a token with every call. Make one with [New]. It is safe for
+// concurrent use; pipelines that share one share its token.
+type Policy struct {
+	config *Config // behind a pointer, out of reach of what prints structs by reflection
+	grant  *grant
+}
+
+// New returns a policy with the given configuration. It asks for no token
+// before the first call.
+func New(config Config) *Policy {
+	config.Name = cmp.Or(config.Name, "auth")
+	config.Timeout = cmp.Or(config.Timeout, 15*time.Second)
+	config.Header = cmp.Or(config.Header, "Authorization")
+	config.Prefix = strings.TrimSpace(config.Prefix)
+	if strings.EqualFold(config.Header, "Authorization") {
+		config.Prefix = cmp.Or(config.Prefix, "Bearer")
+	}
+	config.Origins = slices.Clone(config.Origins)
+	for i, origin := range config.Origins {
+		config.Origins[i] = cmp.Or(normalOrigin(origin), origin)
+	}
+	return &Policy{&config, newGrant(config)}
+}
+
+// Name implements [policy.Policy].
+func (p *Policy) Name() string {
+	if p == nil || p.config == nil {
+		return ""
+	}
+	return p.config.Name
+}
+
+// Type returns "auth".
+func (p *Policy) Type() string { return "auth" }
+
+// Validate reports what is wrong with the policy's configuration, its source's
+// included.
+func (p *Policy) Validate() error {
+	if p == nil || p.grant == nil {
+		return errNotMade
+	}
+	c := p.config
+	return errors.Join(
+		validateSource(c.Source),
+		validateTimeout(c.Timeout),
+		validateOrigins(c.Origins, c.AllowInsecure),
+		validateHeader(c.Header, c.Prefix),
+	)
+}
+
+// Do implements [policy.Policy]. It has the call carry a token, and carries it
+// out once more, with another token, if the first is refused. Without a token
+// the call fails with an [*AuthError].
+func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
+	switch {
+	case p == nil || p.grant == nil:
+		return errNotMade
+	case p.grant.inFlight(ctx):
+		return p.failed(ctx, call, errRecursive)
+	case !call.Accepts(p.config.Header) || !p.covers(call.Key):
+		return next(ctx, call)
+	case !p.config.AllowInsecure && insecure(call.Key):
+		return p.failed(ctx, call, insecureError(call.Key))
+	}
+	return p.do(ctx, call, func(ctx context.Context, g *generation) error {
+		if p.config.Inject != nil {
+			ctx, authorized := p.config.Inject(ctx, call, g.token)
+			return next(ctx, authorized)
+		}
+		return next(ctx, call.WithHeader(p.config.Header, g.header))
+	})
+}
+
+// Use calls op with a token, and once more with another if op says by its
+// error that the first was refused: with [policy.ErrUnauthenticated], or another
+// error of its class. It is for those who do without a pipeline. What it returns
+// is what [Policy.Do] would.
+//
+// The token is shared with others and must not be changed. It comes without the
+// refresh token. It is up to op to send it to no one but those it is meant for.
+//
+// An op that cannot be called twice says so with a method Final() bool of its
+// error, see [policy.Final].
+func (p *Policy) Use(ctx context.Context, op func(ctx context.Context, token *oauth2.Token) error) error {
+	var call policy.Call
+	switch {
+	case p == nil || p.grant == nil:
+		return errNotMade
+	case p.grant.inFlight(ctx):
+		return p.failed(ctx, call, errRecursive)
+	}
+	return p.do(ctx, call, func(ctx context.Context, g *generation) error { return op(ctx, g.token) })
+}
+
+// SetToken has the policy go on with a token that it did not ask for itself:
+// after a user has logged in again, or at the start, with one that is known from
+// before. Its refresh token takes the place of the one that the policy has, if
+// there is one; its access token is used until it expires or is refused, if
+// there is one. A token request under way is of no interest any more.
+//
+// It is what ends [ErrReauthRequired].
+func (p *Policy) SetToken(token *oauth2.Token) error {
+	switch {
+	case p == nil || p.grant == nil:
+		return errNotMade
+	case token == nil || token.AccessToken == "" && token.RefreshToken == "":
+		return errEmptyToken
+	}
+	return p.grant.set(token)
+}
+
+// do carries out send with a token.
+func (p *Policy) do(ctx context.Context, call policy.Call, send func(context.Context, *generation) error) error {
+	g, failure := p.grant.obtain(ctx, call, nil)
+	if failure != nil {
+		return p.failed(ctx, call, failure)
+	}
+	err := send(ctx, g)
+	if err == nil {
+		p.grant.accepted(g)
+		return nil
+	}
+	if !p.refused(err) {
+		return err
+	}
+	fresh, failure := p.grant.obtain(ctx, call, g)
+	switch {
+	case failure != nil:
+		return p.failed(ctx, call, failure.after(err))
+	case fresh.header == g.header, !repeatable(call, err):
+		return err
+	}
+	if err = send(ctx, fresh); err == nil {
+		p.grant.accepted(fresh)
+	}
+	return err
+}
+
+// refused reports whether err means that another token might be accepted.
+func (p *Policy) refused(err error) bool {
+	if policy.ClassOf(err) == policy.Unauthenticated {
+		return blameToken(challengesOf(err), p.config.Prefix)
+	}
+	return p.config.Unauthenticated != nil && p.config.Unauthenticated(err)
+}
+
+// repeatable reports whether call can be made again after err.
+func repeatable(call policy.Call, err error) bool {
+	if policy.Final(err) {
+		return false
+	}
+	// Credentials are checked before anything takes effect.
+	return !call.Once || policy.NoEffect(err) || policy.ClassOf(err) == policy.Unauthenticated
+}
+
+// failed reports that call fails for want of a token.
+func (p *Policy) failed(ctx context.Context, call policy.Call, err *AuthError) error {
+	if err.Class() != policy.Canceled {
+		call.Emit(ctx, "auth.failed", err.attrs()...)
+	}
+	own := *err // others got the same
+	return &own
+}
+
+// Format implements [fmt.Formatter]. A policy holds secrets, so it prints as no
+// more than its name, whatever the verb.
+func (p *Policy) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "auth.Policy("+p.Name()+")") }

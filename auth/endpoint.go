@@ -1,0 +1,134 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+)
+
+// An endpoint is a token endpoint and the client that speaks to it.
+type endpoint struct {
+	tokenURL      string
+	clientID      string
+	clientSecret  string
+	authStyle     oauth2.AuthStyle
+	scopes        []string
+	params        url.Values
+	httpClient    *http.Client
+	allowInsecure bool
+}
+
+// request makes one token request: a POST with the given form, the client's
+// authentication, scopes and parameters.
+func (e endpoint) request(ctx context.Context, form url.Values) (*oauth2.Token, error) {
+	maps.Copy(form, e.params)
+	// The package is for another grant, but lets the form say which.
+	config := clientcredentials.Config{
+		TokenURL:       e.tokenURL,
+		ClientID:       e.clientID,
+		ClientSecret:   e.clientSecret,
+		AuthStyle:      e.style(),
+		Scopes:         e.scopes,
+		EndpointParams: form,
+	}
+	sent := time.Now()
+	token, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, e.client()))
+	if err != nil {
+		return nil, sanitized(ctx, err)
+	}
+	token.Expiry = expiry(sent, token.Extra("expires_in"))
+	return token, nil
+}
+
+// style returns how the client authenticates itself. It is never left to
+// chance.
+func (e endpoint) style() oauth2.AuthStyle {
+	switch {
+	case e.authStyle != oauth2.AuthStyleAutoDetect:
+		return e.authStyle
+	case e.clientSecret != "":
+		return oauth2.AuthStyleInHeader
+	default:
+		return oauth2.AuthStyleInParams
+	}
+}
+
+// client returns the HTTP client, but one that does not carry the form, and
+// with it the secrets, to where a redirect points.
+func (e endpoint) client() *http.Client {
+	if e.httpClient == nil {
+		e.httpClient = http.DefaultClient
+	}
+	client := *e.httpClient
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &client
+}
+
+// expiry returns when a token expires that says so by the given expires_in.
+// The time is counted from before the request was sent, by the monotonic clock.
+// A value that makes no sense says that the token has expired.
+func expiry(sent time.Time, expiresIn any) time.Time {
+	var seconds float64
+	switch n := expiresIn.(type) {
+	case nil:
+		return time.Time{}
+	case float64:
+		seconds = n
+	case int64:
+		seconds = float64(n)
+	case string: // such as PayPal's
+		if n == "" {
+			return time.Time{}
+		}
+		if _, err := fmt.Sscan(n, &seconds); err != nil {
+			return sent
+		}
+	}
+	if !(seconds > 0) { // nor NaN
+		return sent
+	}
+	return sent.Add(time.Duration(min(seconds, maxLifetime) * float64(time.Second)))
+}
+
+func (e endpoint) validate() error {
+	var errs []error
+	if err := validateTokenURL(e.tokenURL, e.allowInsecure); err != nil {
+		errs = append(errs, err)
+	}
+	if e.clientID == "" {
+		errs = append(errs, errors.New(`invalid ClientID "": want the one that the server knows the client by`))
+	}
+	if s := e.authStyle; s < oauth2.AuthStyleAutoDetect || s > oauth2.AuthStyleInHeader {
+		errs = append(errs, fmt.Errorf("invalid AuthStyle %d: want AuthStyleInParams or AuthStyleInHeader", s))
+	}
+	for _, scope := range e.scopes {
+		if scope == "" || !isPrintable(scope) || strings.ContainsAny(scope, ` "\`) {
+			errs = append(errs, fmt.Errorf("invalid Scopes element %q: want one scope (RFC 6749, section 3.3)", scope))
+		}
+	}
+	for _, name := range []string{"grant_type", "refresh_token", "scope", "client_id", "client_secret"} {
+		if e.params.Has(name) {
+			errs = append(errs, fmt.Errorf("invalid Params element %q: want only what no other field stands for", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func validateTokenURL(s string, allowInsecure bool) error {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil, u.Host == "", u.Scheme != "https" && u.Scheme != "http", u.User != nil, u.Fragment != "":
+		return fmt.Errorf("invalid TokenURL %q: want one such as %q", shownURL(s), "https://login.example.com/token")
+	case !allowInsecure && insecure(s):
+		return fmt.Errorf("invalid TokenURL %q: want https, loopback, or AllowInsecure", shownURL(s))
+	}
+	return nil
+}

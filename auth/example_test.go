@@ -1,0 +1,155 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+
+	"golang.org/x/oauth2"
+
+	"github.com/evenkeel-go/evenkeel/auth"
+	"github.com/evenkeel-go/evenkeel/pipeline"
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+// newLogin returns an authorization server whose tokens are token-1, token-2,
+// and so on.
+func newLogin() *httptest.Server {
+	n := 0
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n++
+		fmt.Println("login:", r.FormValue("grant_type"))
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"Bearer","expires_in":3600}`, n)
+	}))
+}
+
+// The first token turns out to be revoked. The client does not notice.
+func Example() {
+	login := newLogin()
+	defer login.Close()
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Println("api:", r.Header.Get("Authorization"))
+		if r.Header.Get("Authorization") == "Bearer token-1" {
+			http.Error(w, "revoked", http.StatusUnauthorized)
+			return
+		}
+		_, _ = io.WriteString(w, "three orders")
+	}))
+	defer api.Close()
+
+	p := pipeline.Must(pipeline.New("orders", auth.New(auth.Config{
+		Source: auth.ClientCredentials{TokenURL: login.URL, ClientID: "client", ClientSecret: "secret"},
+	})))
+	client := &http.Client{Transport: p.Transport(nil)}
+
+	response, err := client.Get(api.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	fmt.Println(response.StatusCode, string(body), err)
+	// Output:
+	// login: client_credentials
+	// api: Bearer token-1
+	// login: client_credentials
+	// api: Bearer token-2
+	// 200 three orders <nil>
+}
+
+// Without a pipeline, for whatever is not HTTP.
+func ExamplePolicy_Use() {
+	login := newLogin()
+	defer login.Close()
+	tokens := auth.New(auth.Config{
+		Source: auth.ClientCredentials{TokenURL: login.URL, ClientID: "client", ClientSecret: "secret"},
+	})
+	err := tokens.Use(context.Background(), func(_ context.Context, token *oauth2.Token) error {
+		fmt.Println("send", token.AccessToken)
+		if token.AccessToken == "token-1" {
+			return fmt.Errorf("server said no: %w", policy.ErrUnauthenticated)
+		}
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// login: client_credentials
+	// send token-1
+	// login: client_credentials
+	// send token-2
+	// <nil>
+}
+
+// In a pipeline of other protocols than HTTP the function finds the token in
+// the call's headers.
+func ExamplePolicy_Do() {
+	login := newLogin()
+	defer login.Close()
+	p := pipeline.Must(pipeline.New("orders", auth.New(auth.Config{
+		Source: auth.ClientCredentials{TokenURL: login.URL, ClientID: "client", ClientSecret: "secret"},
+	})))
+	list := func(_ context.Context, call policy.Call) (int, error) {
+		for name, value := range call.Header() {
+			fmt.Printf("%s: %s\n", name, value)
+		}
+		return 3, nil
+	}
+	fmt.Println(pipeline.RunCall(context.Background(), p, policy.Call{Name: "orders.list"}, list))
+	// Output:
+	// login: client_credentials
+	// Authorization: Bearer token-1
+	// 3 <nil>
+}
+
+// When the grant is lost, the user has to log in again.
+func ExamplePolicy_SetToken() {
+	login := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error":"invalid_grant"}`)
+	}))
+	defer login.Close()
+	tokens := auth.New(auth.Config{
+		Source: auth.RefreshToken{TokenURL: login.URL, ClientID: "client", RefreshToken: "revoked"},
+	})
+	send := func(_ context.Context, token *oauth2.Token) error {
+		fmt.Println("send", token.AccessToken)
+		return nil
+	}
+
+	err := tokens.Use(context.Background(), send)
+	fmt.Println(err)
+	if errors.Is(err, auth.ErrReauthRequired) {
+		token := &oauth2.Token{AccessToken: "new", RefreshToken: "also new"} // as from oauth2.Config.Exchange
+		fmt.Println(tokens.SetToken(token))
+		fmt.Println(tokens.Use(context.Background(), send))
+	}
+	// Output:
+	// auth: reauthorization required: the token endpoint answered 400 invalid_grant
+	// <nil>
+	// send new
+	// <nil>
+}
+
+// Any oauth2.TokenSource will do, if with fewer promises.
+func ExampleFromTokenSource() {
+	static := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "from-elsewhere"})
+	tokens := auth.New(auth.Config{Source: auth.FromTokenSource(static)})
+	_ = tokens.Use(context.Background(), func(_ context.Context, token *oauth2.Token) error {
+		fmt.Println(token.AccessToken)
+		return nil
+	})
+	// Output: from-elsewhere
+}
+
+// Sources do not show their secrets.
+func ExampleRefreshToken_Format() {
+	source := auth.RefreshToken{TokenURL: "https://login.example.com/token", ClientID: "client", ClientSecret: "swordfish"}
+	fmt.Printf("%+v\n", source)
+	// Output: {TokenURL:https://login.example.com/token ClientID:client ClientSecret:[redacted] AuthStyle:0 RefreshToken: Scopes:[] Params:map[] HTTPClient:<nil> AllowInsecure:false}
+}

@@ -1,0 +1,4 @@
+package auth
+
+// ParseChallenges is for tests of the parser.
+var ParseChallenges = parseChallenges

@@ -1,0 +1,158 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+// A flight is one request for a token. Those who wait for it may leave; it goes
+// on without them.
+type flight struct {
+	why reason
+	old *oauth2.Token
+
+	done       chan struct{} // closed when generation or failure is set
+	once       sync.Once
+	generation *generation
+	failure    *AuthError
+}
+
+// landed returns a flight that is over.
+func landed(g *generation, failure *AuthError) *flight {
+	f := &flight{done: make(chan struct{})}
+	f.land(g, failure)
+	return f
+}
+
+// land answers those who wait. Only the first answer counts.
+func (f *flight) land(g *generation, failure *AuthError) {
+	f.once.Do(func() {
+		f.generation, f.failure = g, failure
+		close(f.done)
+	})
+}
+
+// wait returns when f has landed, or with an error when ctx has ended first.
+// Those who wait for a flight of others show that in the trace; the flight of
+// the one who leads shows itself.
+func (f *flight) wait(ctx context.Context, call policy.Call, leads bool) (err *AuthError) {
+	select {
+	case <-f.done:
+		return nil
+	default:
+	}
+	if !leads {
+		_, end := call.Step(ctx, "token wait")
+		defer func() { end(err.orNil()) }()
+	}
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return errLeft(ctx)
+	}
+}
+
+// inFlight reports whether ctx belongs to a flight of g: a token request that
+// is on its way through the policy that waits for it.
+func (g *grant) inFlight(ctx context.Context) bool { return ctx.Value(flightOf{g}) != nil }
+
+type flightOf struct{ *grant }
+
+// fly asks the source for a token and lands f. It keeps the values of the
+// leader's context, the trace among them, but not its end: a token request that
+// is cut off half way may have cost the refresh token.
+func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
+	ctx = context.WithoutCancel(ctx)
+	stepCtx, end := call.Step(ctx, "token refresh: "+string(f.why))
+	flightCtx, cancel := context.WithTimeout(context.WithValue(stepCtx, flightOf{g}, true), g.timeout)
+	defer cancel()
+
+	// A source that does not heed its context keeps nobody waiting. The flight
+	// itself is not over before the source is, or there would be two at a time.
+	stop := context.AfterFunc(flightCtx, func() { f.land(nil, unavailable(errOverdue(g.timeout))) })
+
+	var token *oauth2.Token
+	err := error(errGoexit)
+	asked := time.Now()
+	defer func() {
+		if r := recover(); r != nil {
+			err = panicError(r)
+		}
+		stop()
+		next, failure := g.settle(f, token, err, asked)
+		defer f.land(next, failure) // after the event, so that it belongs to the leader's call
+		end(failure.orNil())
+		if failure == nil {
+			call.Emit(ctx, "auth.refreshed", refreshedAttrs(g.source, f.why, next)...)
+		}
+	}()
+	token, err = g.source.Token(flightCtx, f.old)
+}
+
+// settle takes down the outcome of a flight.
+func (g *grant) settle(f *flight, token *oauth2.Token, err error, asked time.Time) (*generation, *AuthError) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.flight != f {
+		return nil, errSuperseded
+	}
+	g.flight = nil
+	var next *generation
+	if err == nil && token == nil {
+		err = errNoAccessToken
+	}
+	if err == nil {
+		// Whatever is wrong with the access token, the old refresh token has
+		// been used up: keep the new one.
+		g.last = inherit(token, g.last)
+		next, err = newGeneration(token, g.prefix, g.anyType, asked)
+	}
+	if err != nil {
+		g.failure = g.failed(err)
+		return nil, g.failure
+	}
+	g.failure, g.failures = nil, 0
+	g.current.Store(next)
+	return next, nil
+}
+
+func refreshedAttrs(s Source, why reason, g *generation) []slog.Attr {
+	attrs := []slog.Attr{slog.String("grant_type", grantType(s)), slog.String("reason", string(why))}
+	if g.usable != unlimited {
+		attrs = append(attrs, slog.Duration("expires_in", g.token.Expiry.Sub(g.asked)))
+	}
+	return attrs
+}
+
+// An abortError is what becomes of a source that panics or ends its goroutine.
+// It says nothing about the server.
+type abortError string
+
+func (e abortError) Error() string { return string(e) }
+
+const errGoexit = abortError("the source called runtime.Goexit")
+
+// panicError tells of a panic. Its value may hold anything, so it is told only
+// if it is the runtime's.
+func panicError(value any) error {
+	if err, ok := value.(runtime.Error); ok {
+		return abortError("the source panicked: " + err.Error())
+	}
+	return abortError(fmt.Sprintf("the source panicked with a value of type %T", value))
+}
+
+func errOverdue(after time.Duration) error {
+	return fmt.Errorf("no answer within %v: %w", after, context.DeadlineExceeded)
+}
+
+var errSuperseded = unavailable(errors.New("another token was set meanwhile"))

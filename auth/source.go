@@ -1,0 +1,160 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+
+	"golang.org/x/oauth2"
+)
+
+// A Source is where tokens come from.
+//
+// Its errors say by their class (see package policy) what becomes of them.
+// One that matches [ErrReauthRequired] is final until [Policy.SetToken] is
+// called. After one of class Permanent or Unauthenticated nobody asks for a
+// minute. All others may pass, and are followed by a pause that grows from 0.5 s
+// to 30 s, or longer, up to 5 min, if the error has a method RetryAfter. They
+// appear in the errors of calls, so they must not tell secrets.
+type Source interface {
+	// Token asks for a token that takes the place of old, which was the last
+	// one: its refresh token is the one to use. At first old is nil.
+	//
+	// The policy makes one call at a time. It ignores whether the token has
+	// expired, except that Expiry, or ExpiresIn if that is zero, says when it
+	// will; with neither it is used until it is refused. A token that comes
+	// without a refresh token keeps that of old (RFC 6749, section 6).
+	//
+	// Token returns soon after ctx has ended. No caller's cancellation ends it.
+	Token(ctx context.Context, old *oauth2.Token) (*oauth2.Token, error)
+}
+
+// A RefreshToken is a [Source] that uses a refresh token (RFC 6749, section
+// 6), and those that the server gives out in its place.
+//
+// Printed, it shows no secrets. Beware of unexported fields, though: package
+// fmt asks their values for no methods, so there use a pointer.
+type RefreshToken struct {
+	// TokenURL is the token endpoint. It must be https, or on loopback.
+	TokenURL string `json:"token_url" yaml:"token_url"`
+
+	// ClientID is the client's identifier. Required.
+	ClientID string `json:"client_id" yaml:"client_id"`
+
+	// ClientSecret is the client's secret. Default: none, for public clients.
+	ClientSecret string `json:"client_secret" yaml:"client_secret"`
+
+	// AuthStyle says how the client authenticates itself (RFC 6749, section
+	// 2.3.1). Default: by HTTP Basic, which servers must support, if there is a
+	// secret, otherwise by its identifier in the body. Nothing is ever tried
+	// out, as that would send the refresh token twice.
+	AuthStyle oauth2.AuthStyle `json:"auth_style" yaml:"auth_style"`
+
+	// RefreshToken is the one to begin with. Required.
+	RefreshToken string `json:"refresh_token" yaml:"refresh_token"`
+
+	// Scopes are those to ask for; they must have been granted. Default: all
+	// that were.
+	Scopes []string `json:"scopes" yaml:"scopes"`
+
+	// Params are sent along, such as resource (RFC 8707). Default: none.
+	Params url.Values `json:"params" yaml:"params"`
+
+	// HTTPClient sends the token requests. It must not go through the policy
+	// that the tokens are for. Redirects are not followed, whatever it says.
+	// Default: [http.DefaultClient].
+	HTTPClient *http.Client `json:"-" yaml:"-"`
+
+	// AllowInsecure permits a TokenURL that is neither https nor loopback.
+	AllowInsecure bool `json:"allow_insecure" yaml:"allow_insecure"`
+}
+
+// Validate reports what is wrong with s.
+func (s RefreshToken) Validate() error {
+	err := s.endpoint().validate()
+	if s.RefreshToken == "" {
+		err = errors.Join(err, errors.New("invalid RefreshToken: want the one to begin with"))
+	}
+	return err
+}
+
+// Token implements [Source].
+func (s RefreshToken) Token(ctx context.Context, old *oauth2.Token) (*oauth2.Token, error) {
+	current := s.RefreshToken
+	if old != nil && old.RefreshToken != "" {
+		current = old.RefreshToken
+	}
+	token, err := s.endpoint().request(ctx, url.Values{"grant_type": {s.grantType()}, "refresh_token": {current}})
+	if answer, ok := errors.AsType[*answerError](err); ok && answer.code == "invalid_grant" {
+		return nil, &lostGrantError{answer}
+	}
+	return token, err
+}
+
+func (s RefreshToken) grantType() string { return "refresh_token" }
+
+func (s RefreshToken) endpoint() endpoint {
+	return endpoint{s.TokenURL, s.ClientID, s.ClientSecret, s.AuthStyle, s.Scopes, s.Params, s.HTTPClient, s.AllowInsecure}
+}
+
+// ClientCredentials is a [Source] for programs that act on their own behalf
+// (RFC 6749, section 4.4). No human is needed for a new token, so calls never fail
+// with [ErrReauthRequired].
+//
+// Printed, it shows no secrets. Beware of unexported fields, though: package
+// fmt asks their values for no methods, so there use a pointer.
+type ClientCredentials struct {
+	// TokenURL is the token endpoint. It must be https, or on loopback.
+	TokenURL string `json:"token_url" yaml:"token_url"`
+
+	// ClientID is the client's identifier. Required.
+	ClientID string `json:"client_id" yaml:"client_id"`
+
+	// ClientSecret is the client's secret. Default: none, for clients that
+	// authenticate themselves by other means, such as a TLS certificate of
+	// HTTPClient.
+	ClientSecret string `json:"client_secret" yaml:"client_secret"`
+
+	// AuthStyle says how the client authenticates itself (RFC 6749, section
+	// 2.3.1). Default: by HTTP Basic, which servers must support, if there is a
+	// secret, otherwise by its identifier in the body. Nothing is ever tried out.
+	AuthStyle oauth2.AuthStyle `json:"auth_style" yaml:"auth_style"`
+
+	// Scopes are those to ask for. Default: the server's default.
+	Scopes []string `json:"scopes" yaml:"scopes"`
+
+	// Params are sent along, such as audience, or resource (RFC 8707).
+	// Default: none.
+	Params url.Values `json:"params" yaml:"params"`
+
+	// HTTPClient sends the token requests. It must not go through the policy
+	// that the tokens are for. Redirects are not followed, whatever it says.
+	// Default: [http.DefaultClient].
+	HTTPClient *http.Client `json:"-" yaml:"-"`
+
+	// AllowInsecure permits a TokenURL that is neither https nor loopback.
+	AllowInsecure bool `json:"allow_insecure" yaml:"allow_insecure"`
+}
+
+// Validate reports what is wrong with s.
+func (s ClientCredentials) Validate() error { return s.endpoint().validate() }
+
+// Token implements [Source].
+func (s ClientCredentials) Token(ctx context.Context, _ *oauth2.Token) (*oauth2.Token, error) {
+	return s.endpoint().request(ctx, url.Values{"grant_type": {s.grantType()}})
+}
+
+func (s ClientCredentials) grantType() string { return "client_credentials" }
+
+func (s ClientCredentials) endpoint() endpoint {
+	return endpoint{s.TokenURL, s.ClientID, s.ClientSecret, s.AuthStyle, s.Scopes, s.Params, s.HTTPClient, s.AllowInsecure}
+}
+
+// grantType returns what kind of source s is.
+func grantType(s Source) string {
+	if typed, ok := s.(interface{ grantType() string }); ok {
+		return typed.grantType()
+	}
+	return "custom"
+}

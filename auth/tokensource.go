@@ -1,0 +1,46 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/url"
+
+	"golang.org/x/oauth2"
+)
+
+// FromTokenSource returns a [Source] that asks ts.
+//
+// Of what this package promises only the part on its own side holds: one call
+// of ts at a time, for all who wait, and tokens that are not used to their last
+// second. A ts that caches, as most do, cannot be told that its token has been
+// refused; it gives the same one again, and the refusal is then the call's result.
+//
+// The text of errors of ts is not told, as it may hold anything, but they can be
+// matched and unwrapped; an [oauth2.RetrieveError] is told by status and code.
+func FromTokenSource(ts oauth2.TokenSource) Source { return tokenSource{ts} }
+
+type tokenSource struct{ source oauth2.TokenSource }
+
+func (s tokenSource) Validate() error {
+	if s.source == nil {
+		return errors.New("invalid TokenSource nil: want one that gives tokens")
+	}
+	return nil
+}
+
+func (s tokenSource) grantType() string { return "token_source" }
+
+// Token implements [Source]. It cannot pass on ctx: the policy copes with
+// sources that do not heed it.
+func (s tokenSource) Token(ctx context.Context, _ *oauth2.Token) (*oauth2.Token, error) {
+	token, err := s.source.Token()
+	if err == nil {
+		return token, nil
+	}
+	_, retrieve := errors.AsType[*oauth2.RetrieveError](err)
+	_, request := errors.AsType[*url.Error](err)
+	if retrieve || request {
+		return nil, sanitized(ctx, err)
+	}
+	return nil, opaqueError{err}
+}

@@ -1,0 +1,101 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+var (
+	errNotMade    = policy.WithClass(errors.New("auth: not usable: want a Policy made with New"), policy.Permanent)
+	errEmptyToken = errors.New("auth: invalid token: want an access token, a refresh token, or both")
+	errNoSource   = errors.New("invalid Source nil: want a place to get tokens from")
+)
+
+func validateSource(s Source) error {
+	if s == nil {
+		return errNoSource
+	}
+	v, ok := s.(interface{ Validate() error })
+	if !ok {
+		return nil
+	}
+	if err := v.Validate(); err != nil {
+		return fmt.Errorf("invalid Source: %w", err)
+	}
+	return nil
+}
+
+func validateTimeout(d time.Duration) error {
+	if d < 0 {
+		return fmt.Errorf("invalid Timeout %v: want more than 0", d)
+	}
+	return nil
+}
+
+func validateOrigins(origins []string, allowInsecure bool) error {
+	var errs []error
+	for _, origin := range origins {
+		switch {
+		case normalOrigin(origin) != origin:
+			errs = append(errs, fmt.Errorf("invalid Origins element %q: want one such as %q", shownURL(origin), "https://api.example.com"))
+		case !allowInsecure && insecure(origin):
+			errs = append(errs, fmt.Errorf("invalid Origins element %q: want https, loopback, or AllowInsecure", origin))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func validateHeader(header, prefix string) error {
+	var errs []error
+	if !isToken(header) {
+		errs = append(errs, fmt.Errorf("invalid Header %q: want a name (RFC 9110, section 5.1)", header))
+	}
+	if !isPrintable(prefix) {
+		errs = append(errs, fmt.Errorf("invalid Prefix %q: want printable ASCII", prefix))
+	}
+	return errors.Join(errs...)
+}
+
+// isToken reports whether s is a token (RFC 9110, section 5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !isTokenByte(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isTokenByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+}
+
+// isPrintable reports whether s consists of VSCHAR (RFC 6749, appendix A), as
+// tokens do. Anything else might end a header and begin another.
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// shownURL returns what may be told of a URL, which is nothing that might be a
+// secret: no user, no query, no fragment.
+func shownURL(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "unparsable"
+	}
+	if u.Opaque != "" {
+		return u.Scheme + ":..."
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
