@@ -47,8 +47,9 @@ func (p *Pipeline) WithPropagator(pr propagation.TextMapPropagator) *Pipeline {
 
 // WithObserver returns a copy of p that calls observe with the events of its
 // policies, see [policy.Call.Emit], after those observers that p already has.
-// It is called by the goroutine of the call, which waits for it, and by several
-// at a time. The events of nested pipelines go to their own observers.
+// The call waits for it, and several calls may call it at a time. It must not
+// panic: a policy may speak from a goroutine of its own, as auth does when a token
+// has come. The events of nested pipelines go to their own observers.
 func (p *Pipeline) WithObserver(observe func(ctx context.Context, event policy.Event)) *Pipeline {
 	return p.with(func(q *Pipeline) {
 		if observe != nil {

@@ -21,7 +21,10 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+	"golang.org/x/oauth2"
 
+	"github.com/evenkeel-go/evenkeel/auth"
+	"github.com/evenkeel-go/evenkeel/breaker"
 	"github.com/evenkeel-go/evenkeel/pipeline"
 	"github.com/evenkeel-go/evenkeel/policy"
 	"github.com/evenkeel-go/evenkeel/retry"
@@ -183,6 +186,91 @@ func TestTraceOfRequests(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTraceOfACircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, spans := recorded(pipeline.Must(pipeline.New("orders", breaker.New(breaker.Config{ConsecutiveFailures: 2, Probes: 1, OpenFor: time.Second}))))
+		base := answers(500, 0, 500, 200, 200)
+		for range 3 {
+			get(t, p, base, "GET") // of which the third is rejected
+		}
+		for range 3 {
+			time.Sleep(5 * time.Second)
+			get(t, p, base, "GET")
+		}
+		compare(t, outline(spans.Started(), "error.type"), `
+		GetOrder ✗ 30ms type=500
+		  breaker 30ms
+		    GET ✗ 30ms type=500
+		GetOrder ✗ 30ms type=eof
+		  breaker: opened 30ms
+		    GET ✗ 30ms type=eof
+		GetOrder ✗ type=circuit_open
+		  breaker: rejected ✗ type=circuit_open
+		GetOrder ✗ 30ms type=500
+		  breaker: probe failed 30ms
+		    GET ✗ 30ms type=500
+		GetOrder 30ms
+		  breaker: probe succeeded 30ms
+		    GET 30ms
+		GetOrder 30ms
+		  breaker 30ms
+		    GET 30ms
+		`)
+	})
+}
+
+func TestTraceOfTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, spans := recorded(pipeline.Must(pipeline.New("orders", steady(2), auth.New(auth.Config{Source: new(tokens)}))))
+		base := answers(401, 200, 503, 200, 401, 401)
+		for range 3 {
+			get(t, p, base, "GET")
+		}
+		compare(t, outline(spans.Started(), "error.type", "http.request.resend_count"), `
+		GetOrder 60ms
+		  retry 60ms
+		    auth 60ms
+		      token refresh: missing
+		      GET ✗ 30ms type=401
+		      token refresh: after 401
+		      GET 30ms resend_count=1
+		GetOrder 1.06s
+		  retry: recovered 1.06s
+		    auth 30ms
+		      GET ✗ 30ms type=503
+		    backoff after 503 1s
+		    auth 30ms
+		      GET 30ms resend_count=1
+		GetOrder ✗ 60ms type=401
+		  retry: aborted 60ms
+		    auth 60ms
+		      GET ✗ 30ms type=401
+		      token refresh: after 401
+		      GET ✗ 30ms type=401 resend_count=1
+		`)
+	})
+}
+
+func TestTraceOfALostGrant(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, spans := recorded(pipeline.Must(pipeline.New("orders", steady(2), auth.New(auth.Config{Source: lost{}}))))
+		get(t, p, answers(), "GET")
+		compare(t, outline(spans.Started(), "error.type", "evenkeel.auth.outcome"), `
+		GetOrder ✗ type=auth
+		  retry: aborted
+		    auth: failed ✗ type=auth outcome=reauth_required
+		      token refresh: missing ✗ type=auth
+		`)
+	})
+}
+
+// lost is a source whose grant is lost.
+type lost struct{}
+
+func (lost) Token(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+	return nil, auth.ErrReauthRequired
 }
 
 func TestTraceOfFunctions(t *testing.T) {

@@ -14,8 +14,10 @@ import (
 // quiet holds the events that are not worth a place in a span's name: another
 // event follows, or a span of its own shows it.
 var quiet = map[string]bool{
-	"retry.scheduled": true,
-	"auth.refreshed":  true,
+	"retry.scheduled":     true,
+	"breaker.half_opened": true,
+	"breaker.closed":      true,
+	"auth.refreshed":      true,
 }
 
 // explains reports whether an event only says why its policy did nothing about
