@@ -1,0 +1,108 @@
+package examples_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/auth"
+	"github.com/evenkeel-go/evenkeel/breaker"
+	"github.com/evenkeel-go/evenkeel/pipeline"
+	"github.com/evenkeel-go/evenkeel/policy"
+	"github.com/evenkeel-go/evenkeel/retry"
+	"github.com/evenkeel-go/evenkeel/timeout"
+)
+
+// The code of the README stands here too, so that it compiles.
+
+func newClient() (*http.Client, error) {
+	source := auth.RefreshToken{
+		TokenURL:     "https://login.example.com/token",
+		ClientID:     "orders",
+		ClientSecret: os.Getenv("CLIENT_SECRET"),
+		RefreshToken: os.Getenv("REFRESH_TOKEN"),
+	}
+	p, err := pipeline.New("orders",
+		timeout.New(timeout.Config{Name: "total", Limit: 10 * time.Second}), // all in all
+		retry.New(retry.Config{MaxAttempts: 4}),                             // tries again what
+		breaker.New(breaker.Config{OpenFor: 5 * time.Second}),               // guards, for each host, the
+		auth.New(auth.Config{Source: source}),                               // authorized request
+		timeout.New(timeout.Config{Name: "attempt", Limit: 2 * time.Second}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	client := &http.Client{Transport: p.Transport(nil)}
+	return client, nil
+}
+
+func Example_newClient() {
+	_, err := newClient()
+	fmt.Println(err) // nobody has set REFRESH_TOKEN
+	// Output: pipeline "orders": policy 4 "auth": invalid Source: invalid RefreshToken: want the one to begin with
+}
+
+type user struct{ name string }
+
+func findUser(context.Context) (user, error) { return user{"gopher"}, nil }
+
+func find(ctx context.Context, p *pipeline.Pipeline) (user, error) {
+	user, err := pipeline.Run(ctx, p, "users.get", findUser) // any func(context.Context) (T, error)
+	if errors.Is(err, breaker.ErrOpen) {
+		slog.WarnContext(ctx, "the database is down", "error", err)
+	}
+	return user, err
+}
+
+// slow returns a policy that tells of calls that take longer than limit.
+func slow(limit time.Duration) policy.Policy {
+	return policy.New("slow", func(ctx context.Context, call policy.Call, next policy.Handler) error {
+		start := time.Now()
+		err := next(ctx, call)
+		if took := time.Since(start); took > limit {
+			call.Emit(ctx, "slow.noticed", slog.Duration("took", took))
+		}
+		return err
+	})
+}
+
+var errNoRow = policy.WithClass(errors.New("no such row"), policy.Permanent)
+
+type conflict struct{}
+
+func (conflict) Error() string     { return "could not serialize access" }
+func (conflict) NoEffect() bool    { return true }       // even a call that must not be repeated may be
+func (conflict) ErrorType() string { return "conflict" } // as it is called in traces
+
+func misconfigured() {
+	_, err := pipeline.New("orders",
+		retry.New(retry.Config{MaxAttempts: -1}),
+		breaker.New(breaker.Config{FailureRatio: 1.5}),
+		auth.New(auth.Config{}),
+	)
+	fmt.Println(err)
+}
+
+func Example_misconfigured() {
+	misconfigured()
+	// Output:
+	// pipeline "orders": policy 1 "retry": invalid MaxAttempts -1: want at least 1
+	// pipeline "orders": policy 2 "breaker": invalid FailureRatio 1.5: want more than 0 and at most 1
+	// pipeline "orders": policy 3 "auth": invalid Source nil: want a place to get tokens from
+}
+
+func Example_classes() {
+	fmt.Println(policy.ClassOf(errNoRow), policy.ClassOf(conflict{}), policy.NoEffect(conflict{}))
+	// Output: permanent transient true
+}
+
+func Example_find() {
+	p := pipeline.Must(pipeline.New("users", slow(time.Second), retry.New(retry.Config{})))
+	fmt.Println(find(context.Background(), p))
+	// Output:
+	// {gopher} <nil>
+}
