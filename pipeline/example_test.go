@@ -49,7 +49,7 @@ func ExampleNew_mistakes() {
 	fmt.Println(err)
 	// Output:
 	// pipeline "users": policy 1 "retry": invalid MaxAttempts -1: want at least 1
-	// pipeline "users": policy 2 "attempt": invalid Limit -1s: want at least 1ms
+	// pipeline "users": policy 2 "attempt": invalid Limit -1s: want 1ms to 720h0m0s
 }
 
 func ExampleRunCall() {
@@ -105,7 +105,7 @@ func ExamplePipeline_Do() {
 		return errors.New("no answer") // it may have been sent, so it is not sent again
 	})
 	fmt.Println(err)
-	// Output: retry: gave up after 1 attempt (once): no answer
+	// Output: retry: not repeated after 1 attempt, which may have taken effect: no answer
 }
 
 func ExamplePipeline_WithObserver() {

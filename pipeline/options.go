@@ -22,7 +22,7 @@ func (p *Pipeline) useGlobals() {
 
 // WithTracerProvider returns a copy of p, with the same policies and the state
 // that they keep, whose spans go to tp. Default: the global provider, also one
-// that is installed later. With a provider of package
+// that is installed later. Nested pipelines keep their own. With a provider of package
 // [go.opentelemetry.io/otel/trace/noop] or nil nothing is traced, at no cost.
 func (p *Pipeline) WithTracerProvider(tp trace.TracerProvider) *Pipeline {
 	return p.with(func(q *Pipeline) {

@@ -27,6 +27,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode"
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
@@ -55,8 +56,8 @@ type Pipeline struct {
 // Validate methods say.
 func New(name string, policies ...policy.Policy) (*Pipeline, error) {
 	var errs []error
-	if name == "" {
-		errs = append(errs, errors.New(`invalid name "": want one that tells it from other pipelines`))
+	if err := validateName("name", name, "pipelines"); err != nil {
+		errs = append(errs, err)
 	}
 	if len(policies) == 0 {
 		errs = append(errs, errors.New("no policies: want at least one"))
@@ -179,13 +180,20 @@ func validate(p policy.Policy) error {
 		return errors.New("invalid policy nil: want one made with New")
 	}
 	var errs []error
-	if p.Name() == "" {
-		errs = append(errs, errors.New(`invalid Name "": want one that tells it from other policies`))
+	if err := validateName("Name", p.Name(), "policies"); err != nil {
+		errs = append(errs, err)
 	}
 	if v, ok := p.(interface{ Validate() error }); ok {
 		errs = append(errs, v.Validate())
 	}
 	return errors.Join(errs...)
+}
+
+func validateName(field, name, others string) error {
+	if strings.TrimSpace(name) == "" || strings.ContainsFunc(name, unicode.IsControl) {
+		return fmt.Errorf("invalid %s %q: want one that tells it from other %s, without control characters", field, name, others)
+	}
+	return nil
 }
 
 // isNil reports whether p is nil or a nil pointer in disguise.

@@ -64,6 +64,7 @@ func TestNewReportsEverythingThatIsWrong(t *testing.T) {
 		noRetry,
 		policy.New("", passOn),
 		policy.New("broken", nil),
+		policy.New("two\nlines", passOn),
 		retry.New(retry.Config{MaxAttempts: -1, Multiplier: math.NaN(), Budget: retry.NewBudget(retry.BudgetConfig{Ratio: math.NaN()})}),
 		timeout.New(timeout.Config{Name: "total", Limit: -time.Second}),
 		new(pipeline.Pipeline),
@@ -73,14 +74,15 @@ func TestNewReportsEverythingThatIsWrong(t *testing.T) {
 	}
 	want := `pipeline "users": policy 1: invalid policy nil: want one made with New
 pipeline "users": policy 2: invalid policy nil: want one made with New
-pipeline "users": policy 3 "": invalid Name "": want one that tells it from other policies
+pipeline "users": policy 3 "": invalid Name "": want one that tells it from other policies, without control characters
 pipeline "users": policy 4 "broken": policy: invalid function nil: want a func(context.Context, policy.Call, policy.Handler) error
-pipeline "users": policy 5 "retry": invalid MaxAttempts -1: want at least 1
-pipeline "users": policy 5 "retry": invalid Multiplier NaN: want a finite number of at least 1
-pipeline "users": policy 5 "retry": invalid Budget.Ratio NaN: want a number from 0 to 100
-pipeline "users": policy 6 "total": invalid Limit -1s: want at least 1ms
-pipeline "users": policy 7 "": invalid Name "": want one that tells it from other policies
-pipeline "users": policy 7 "": pipeline: not usable: want a Pipeline made with New`
+pipeline "users": policy 5 "two\nlines": invalid Name "two\nlines": want one that tells it from other policies, without control characters
+pipeline "users": policy 6 "retry": invalid MaxAttempts -1: want at least 1
+pipeline "users": policy 6 "retry": invalid Multiplier NaN: want a finite number of at least 1
+pipeline "users": policy 6 "retry": invalid Budget.Ratio NaN: want a number from 0 to 100
+pipeline "users": policy 7 "total": invalid Limit -1s: want 1ms to 720h0m0s
+pipeline "users": policy 8 "": invalid Name "": want one that tells it from other policies, without control characters
+pipeline "users": policy 8 "": pipeline: not usable: want a Pipeline made with New`
 	if got := err.Error(); got != want {
 		t.Errorf("New() =\n%s\nwant\n%s", got, want)
 	}
@@ -88,7 +90,7 @@ pipeline "users": policy 7 "": pipeline: not usable: want a Pipeline made with N
 
 func TestNewWantsNameAndPolicies(t *testing.T) {
 	_, err := pipeline.New("")
-	want := `pipeline "": invalid name "": want one that tells it from other pipelines
+	want := `pipeline "": invalid name "": want one that tells it from other pipelines, without control characters
 pipeline "": no policies: want at least one`
 	if err == nil || err.Error() != want {
 		t.Errorf("New() = %v\nwant %s", err, want)

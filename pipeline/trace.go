@@ -20,7 +20,8 @@ import (
 // is not recorded, policies have none.
 func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operation) (err error) {
 	name := cmp.Or(call.Name, p.name)
-	if _, inner := op.(*nested); inner {
+	_, inner := op.(*nested)
+	if inner {
 		name = p.name
 	}
 	spanCtx, span := p.tracer.Start(ctx, name)
@@ -29,7 +30,7 @@ func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operat
 		return p.first(spanCtx, call.WithOperation(op).WithRecorder(nil))
 	}
 	span.SetAttributes(attribute.String("evenkeel.pipeline.name", p.name))
-	s := &speaker{layer: p.root, span: span}
+	s := &speaker{layer: p.root, span: span, root: !inner}
 	returned := false
 	defer func() { s.end(ctx, err, returned) }()
 	err = p.first(spanCtx, call.WithOperation(&traced{op, s}).WithRecorder(nil))
@@ -64,6 +65,7 @@ func (l *layer) trace(ctx context.Context, call policy.Call) (err error) {
 type speaker struct {
 	layer *layer
 	span  trace.Span
+	root  bool // whether the span shows the outcome of the call
 
 	mu    sync.Mutex
 	said  string // the last event worth a place in the span's name
@@ -93,9 +95,9 @@ func (s *speaker) next(ctx context.Context, call policy.Call) error {
 
 // Emit implements [policy.Recorder].
 func (s *speaker) Emit(ctx context.Context, event policy.Event) {
-	namespace, outcome := split(event.Name)
-	s.span.SetAttributes(attributes(namespace, event.Attrs)...)
 	if !quiet[event.Name] {
+		namespace, outcome := split(event.Name)
+		s.span.SetAttributes(attributes(namespace, event.Attrs)...)
 		s.mu.Lock()
 		s.said, s.acted = outcome, !explains(event)
 		s.mu.Unlock()
@@ -116,8 +118,8 @@ func (s *speaker) Step(ctx context.Context, call policy.Call, name string, attrs
 }
 
 // end ends the span. Its status is that of an error only where the failure was
-// made: at the policy that did, and at the pipeline's span, which shows the
-// outcome. Otherwise every ancestor of a failed request would be red.
+// made: at the policy that did, and at the outermost pipeline's span, which shows
+// the outcome. Otherwise every ancestor of a failed request would be red.
 //
 // ctx is the one that the policy was given: where that has ended, the failure
 // was made further out. A caller's cancellation is no failure at all.
@@ -132,7 +134,7 @@ func (s *speaker) end(ctx context.Context, err error, returned bool) {
 	case !returned:
 		fail(s.span, "panic")
 	case err == nil, left(ctx, err):
-	case !isPolicy, ctx.Err() == nil && s.made(err):
+	case s.root, isPolicy && ctx.Err() == nil && s.made(err):
 		fail(s.span, policy.ErrorType(err))
 	}
 	s.span.End()

@@ -352,6 +352,36 @@ func TestTraceOfNestedPipelines(t *testing.T) {
 		`)
 }
 
+// A nested pipeline only passes on: its span is not red, as others are already.
+func TestTraceOfFailedNestedPipeline(t *testing.T) {
+	inner, spans := recorded(pipeline.Must(pipeline.New("inner", timeout.New(timeout.Config{}))))
+	outer := pipeline.Must(pipeline.New("outer", tries(2), inner))
+	outer = outer.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)))
+	_, _ = pipeline.Run(t.Context(), outer, "users.get", func(context.Context) (int, error) { return 0, errTest })
+	got := durations.ReplaceAllString(outline(spans.Started()), "")
+	compare(t, got, `
+		users.get ✗
+		  retry: exhausted ✗
+		    inner
+		      timeout
+		    backoff after _OTHER
+		    inner
+		      timeout
+		`)
+}
+
+func TestTraceShowsOnlyTheLastDecision(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, spans := recorded(pipeline.Must(pipeline.New("users", steady(2))))
+		_, _ = pipeline.Run(t.Context(), p, "users.get", func(context.Context) (int, error) { return 0, errTest })
+		compare(t, outline(spans.Started(), "evenkeel.retry.attempts", "evenkeel.retry.reason", "evenkeel.retry.next_attempt", "evenkeel.retry.delay"), `
+		users.get ✗ 100ms
+		  retry: exhausted ✗ 100ms attempts=2 reason=attempts
+		    backoff after _OTHER 100ms reason=_OTHER next_attempt=2 delay=0.1
+		`)
+	})
+}
+
 func TestTraceOfPanicAndGoexit(t *testing.T) {
 	p, spans := recorded(pipeline.Must(pipeline.New("users", steady(1))))
 	func() {

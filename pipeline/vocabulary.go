@@ -11,8 +11,8 @@ import (
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
-// quiet holds the events that are not worth a place in a span's name: another
-// event follows, or a span of its own shows it.
+// quiet holds the events that leave the policy's span as it is: another event
+// follows, or a span of its own shows what they say.
 var quiet = map[string]bool{
 	"retry.scheduled":     true,
 	"breaker.half_opened": true,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -58,6 +59,10 @@ func TestClassOf(t *testing.T) {
 		{"certificate", &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, policy.Permanent, "tls", false},
 		{"no TLS", tls.RecordHeaderError{Msg: "not TLS"}, policy.Permanent, "tls", false},
 		{"TLS alert", tls.AlertError(80), policy.Transient, "tls", false},
+		{"no such file", fs.ErrNotExist, policy.Permanent, "_OTHER", false},
+		{"not permitted", &os.PathError{Op: "open", Path: "/", Err: syscall.EACCES}, policy.Permanent, "_OTHER", false},
+		{"dial of a missing socket", &net.OpError{Op: "dial", Err: syscall.ENOENT}, policy.NotSent, "connect", true},
+		{"unsupported", errors.ErrUnsupported, policy.Permanent, "_OTHER", false},
 		{"malformed URL", malformed, policy.Permanent, "_OTHER", false},
 		{"URL error of a refused connection", &url.Error{Op: "Get", URL: "http://localhost", Err: syscall.ECONNREFUSED}, policy.NotSent, "connect", true},
 	}

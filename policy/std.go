@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -38,7 +39,7 @@ func known(err error) kind {
 		return kind{Transient, "tls"}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return kind{Transient, "eof"}
-	case isMalformedURL(err):
+	case isMalformedURL(err), isHopeless(err):
 		return kind{Permanent, "_OTHER"}
 	default:
 		return kind{Transient, "_OTHER"}
@@ -75,4 +76,15 @@ func isMalformedURL(err error) bool {
 		return true
 	}
 	return is[url.EscapeError](err) || is[url.InvalidHostError](err)
+}
+
+// isHopeless reports whether what is asked for is not there, not permitted, or
+// not possible.
+func isHopeless(err error) bool {
+	for _, known := range []error{fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, fs.ErrInvalid, errors.ErrUnsupported} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return false
 }

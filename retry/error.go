@@ -1,6 +1,7 @@
 package retry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -43,17 +44,35 @@ func giveUp(ctx context.Context, call policy.Call, reason Reason, failure, end e
 	return &Error{call.Attempt, reason, failure, end}
 }
 
-// Error tells the number of attempts, the reason, and the last failure.
+// Error tells why there was no other attempt, how many there were, and what the
+// last failure was.
 func (e *Error) Error() string {
-	plural := "s"
-	if e.Attempts == 1 {
-		plural = ""
-	}
-	text := fmt.Sprintf("retry: gave up after %d attempt%s (%s): %v", e.Attempts, plural, e.Reason, e.Err)
+	text := fmt.Sprintf("retry: %s: %v", e.story(), e.Err)
 	if e.end != nil {
 		text += fmt.Sprintf("; then: %v", e.end)
 	}
 	return text
+}
+
+func (e *Error) story() string {
+	attempts := "1 attempt"
+	if e.Attempts != 1 {
+		attempts = fmt.Sprintf("%d attempts", e.Attempts)
+	}
+	switch e.Reason {
+	case ReasonAttempts:
+		return attempts + " failed"
+	case ReasonDeadline:
+		return "no time for more than " + attempts
+	case ReasonBudget:
+		return "no budget for more than " + attempts
+	case ReasonOnce:
+		return "not repeated after " + attempts + ", which may have taken effect"
+	case ReasonCanceled:
+		return "canceled after " + attempts
+	default:
+		return fmt.Sprintf("not retried after %s (%v)", attempts, policy.ClassOf(cmp.Or(e.end, e.Err)))
+	}
 }
 
 // Unwrap returns the last failure, and what ended the call after it.

@@ -102,6 +102,9 @@ func (p *Policy) Type() string { return "retry" }
 // Validate reports everything that is wrong with the policy's configuration.
 func (p *Policy) Validate() error {
 	c := p.config
+	if c.Name == "" {
+		return errNotMade
+	}
 	var errs []error
 	complain := func(ok bool, field string, value any, want string) {
 		if !ok {
@@ -116,6 +119,8 @@ func (p *Policy) Validate() error {
 	complain(c.Jitter.valid(), "Jitter", int(c.Jitter), "FullJitter, EqualJitter, DecorrelatedJitter or NoJitter")
 	return errors.Join(append(errs, c.Budget.validate())...)
 }
+
+var errNotMade = errors.New("retry: not usable: want a Policy made with New")
 
 // maxInterval is what a delay between attempts never needs to exceed.
 const maxInterval = 24 * time.Hour

@@ -240,7 +240,7 @@ func TestWaitEndsWithTheCaller(t *testing.T) {
 		if !errors.Is(err, asking{after: time.Hour}) || !errors.Is(err, errLeft) || policy.ClassOf(err) != policy.Canceled {
 			t.Errorf("error is %v of class %v, want the last failure and the cause of the end, of class %v", err, policy.ClassOf(err), policy.Canceled)
 		}
-		if got, want := err.Error(), "retry: gave up after 2 attempts (canceled): too many; then: left"; got != want {
+		if got, want := err.Error(), "retry: canceled after 2 attempts: too many; then: left"; got != want {
 			t.Errorf("Error() = %q, want %q", got, want)
 		}
 	})
@@ -317,8 +317,18 @@ func TestError(t *testing.T) {
 	if policy.ClassOf(err) != policy.Transient || policy.ErrorType(err) != "eof" || errors.Is(err, policy.ErrRejected) {
 		t.Errorf("%v is of class %v, type %q, want those of the failure", err, policy.ClassOf(err), policy.ErrorType(err))
 	}
-	if got, want := err.Error(), "retry: gave up after 3 attempts (attempts): EOF"; got != want {
-		t.Errorf("Error() = %q, want %q", got, want)
+	for reason, want := range map[retry.Reason]string{
+		retry.ReasonAttempts: "retry: 3 attempts failed: EOF",
+		retry.ReasonDeadline: "retry: no time for more than 3 attempts: EOF",
+		retry.ReasonBudget:   "retry: no budget for more than 3 attempts: EOF",
+		retry.ReasonOnce:     "retry: not repeated after 3 attempts, which may have taken effect: EOF",
+		retry.ReasonCanceled: "retry: canceled after 3 attempts: EOF",
+		retry.ReasonClass:    "retry: not retried after 3 attempts (transient): EOF",
+	} {
+		err := &retry.Error{Attempts: 3, Reason: reason, Err: io.EOF}
+		if got := err.Error(); got != want {
+			t.Errorf("Error() = %q, want %q", got, want)
+		}
 	}
 }
 

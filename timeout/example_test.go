@@ -20,6 +20,6 @@ func Example() {
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, timeout.ErrExceeded))
 	// Output:
-	// timeout: limit exceeded (10ms): context deadline exceeded
+	// timeout: limit exceeded: 10ms
 	// true
 }

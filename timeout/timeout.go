@@ -33,7 +33,7 @@ type Config struct {
 	// Name identifies the policy. Default: "timeout".
 	Name string `json:"name" yaml:"name"`
 
-	// Limit is how long a call may take, at least 1 ms. Default: 10 s.
+	// Limit is how long a call may take, from 1 ms to 30 days. Default: 10 s.
 	Limit time.Duration `json:"limit" yaml:"limit"`
 }
 
@@ -58,12 +58,23 @@ func (p *Policy) Type() string { return "timeout" }
 
 // Validate reports what is wrong with the policy's configuration.
 func (p *Policy) Validate() error {
-	// Less is a number of milliseconds or seconds that was taken for nanoseconds.
-	if p.config.Limit < time.Millisecond {
-		return fmt.Errorf("invalid Limit %v: want at least 1ms", p.config.Limit)
+	switch {
+	case p.config.Name == "":
+		return errNotMade
+	case p.config.Limit < minLimit, p.config.Limit > maxLimit:
+		return fmt.Errorf("invalid Limit %v: want %v to %v", p.config.Limit, minLimit, maxLimit)
+	default:
+		return nil
 	}
-	return nil
 }
+
+var errNotMade = errors.New("timeout: not usable: want a Policy made with New")
+
+// What is beyond these is a number whose unit was mistaken.
+const (
+	minLimit = time.Millisecond
+	maxLimit = 30 * 24 * time.Hour
+)
 
 // Do implements [policy.Policy]. A call that fails after the limit has passed
 // has an error that matches [ErrExceeded] and wraps the operation's own; a retry
@@ -81,16 +92,23 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 		return err
 	}
 	call.Emit(ctx, "timeout.exceeded", slog.Duration("limit", p.config.Limit))
-	return &exceededError{p.config.Limit, err}
+	return &exceededError{p.config, err}
 }
 
 type exceededError struct {
-	limit time.Duration
-	err   error // the operation's
+	config Config
+	err    error // the operation's
 }
 
 func (e *exceededError) Error() string {
-	return fmt.Sprintf("%v (%v): %v", ErrExceeded, e.limit, e.err)
+	text := fmt.Sprintf("%v: %v", ErrExceeded, e.config.Limit)
+	if e.config.Name != "timeout" {
+		text = fmt.Sprintf("%v: %q of %v", ErrExceeded, e.config.Name, e.config.Limit)
+	}
+	if e.err == context.DeadlineExceeded { //nolint:errorlint // It adds nothing, if it is all there is to say.
+		return text
+	}
+	return text + ": " + e.err.Error()
 }
 
 func (e *exceededError) Unwrap() error { return e.err }

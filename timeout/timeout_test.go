@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"strings"
 	"testing"
@@ -44,8 +45,8 @@ func TestDo(t *testing.T) {
 	}{
 		{name: "in time", limit: time.Second, takes: 500 * time.Millisecond, took: 500 * time.Millisecond},
 		{name: "fails in time", limit: time.Second, err: io.EOF, want: "EOF"},
-		{name: "too late", limit: time.Second, takes: time.Minute, took: time.Second, exceeded: true, want: "timeout: limit exceeded (1s): interrupted"},
-		{name: "default", takes: time.Minute, took: 10 * time.Second, exceeded: true, want: "timeout: limit exceeded (10s): interrupted"},
+		{name: "too late", limit: time.Second, takes: time.Minute, took: time.Second, exceeded: true, want: "timeout: limit exceeded: 1s: interrupted"},
+		{name: "default", takes: time.Minute, took: 10 * time.Second, exceeded: true, want: "timeout: limit exceeded: 10s: interrupted"},
 		{name: "caller's deadline is sooner", limit: time.Second, caller: 500 * time.Millisecond, takes: time.Minute, took: 500 * time.Millisecond, want: "interrupted"},
 		{name: "caller's deadline is the same", limit: time.Second, caller: time.Second, takes: time.Minute, took: time.Second, want: "interrupted"},
 	}
@@ -126,6 +127,18 @@ func (r *recorder) Step(ctx context.Context, _ policy.Call, _ string, _ []slog.A
 	return ctx, func(error) {}
 }
 
+func TestErrorNamesThePolicy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		err := timeout.New(timeout.Config{Name: "attempt", Limit: time.Second}).Do(t.Context(), policy.Call{}, func(ctx context.Context, _ policy.Call) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if want := `timeout: limit exceeded: "attempt" of 1s`; err == nil || err.Error() != want {
+			t.Errorf("Do() = %v, want %s", err, want)
+		}
+	})
+}
+
 func TestExceededIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := new(recorder)
@@ -146,8 +159,9 @@ func TestValidate(t *testing.T) {
 		t.Errorf("Validate() of the zero Config = %v, want nil", err)
 	}
 	for limit, want := range map[time.Duration]string{
-		-time.Second: "invalid Limit -1s: want at least 1ms",
-		30:           "invalid Limit 30ns: want at least 1ms",
+		-time.Second:  "invalid Limit -1s: want 1ms to 720h0m0s",
+		math.MaxInt64: "invalid Limit 2562047h47m16.854775807s: want 1ms to 720h0m0s",
+		30:            "invalid Limit 30ns: want 1ms to 720h0m0s",
 	} {
 		if err := timeout.New(timeout.Config{Limit: limit}).Validate(); err == nil || err.Error() != want {
 			t.Errorf("Validate() = %v, want %s", err, want)
