@@ -186,6 +186,6 @@ func (p *Policy) open(ctx context.Context, call policy.Call, c *circuit, ph *pha
 	if !c.phase.CompareAndSwap(ph, &phase{recovery: r}) {
 		return false
 	}
-	emitChange(ctx, call, "breaker.opened", from, Open, slog.String("reason", reason), slog.Duration("open_for", r.openFor))
+	emitChange(ctx, call, "breaker.opened", from, Open, slog.String("transition.reason", reason), slog.Duration("open_for", r.openFor))
 	return true
 }

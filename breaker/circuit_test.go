@@ -159,7 +159,7 @@ func TestSlowCallsTrip(t *testing.T) {
 				}
 				wantState(t, p, tt.want, "after the last call")
 				if tt.want == breaker.Open {
-					r.want(t, "after slow calls", "breaker.opened state=closed new_state=open reason=slow_ratio open_for=5s")
+					r.want(t, "after slow calls", "breaker.opened state=closed new_state=open transition.reason=slow_ratio open_for=5s")
 				}
 			})
 		})

@@ -106,7 +106,7 @@ func Example_events() {
 		WithObserver(func(_ context.Context, event policy.Event) {
 			reason := slog.Attr{}
 			for _, attr := range event.Attrs {
-				if attr.Key == "reason" {
+				if attr.Key == "transition.reason" {
 					reason = attr
 				}
 			}
@@ -117,5 +117,5 @@ func Example_events() {
 		return errors.New("connection refused")
 	})
 	// Output:
-	// breaker.opened reason=consecutive_failures open
+	// breaker.opened transition.reason=consecutive_failures open
 }

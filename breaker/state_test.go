@@ -152,7 +152,7 @@ func TestEventsInOrder(t *testing.T) {
 		}
 		r.want(t, "closed")
 		do(fail)
-		r.want(t, "fifth failure", "breaker.opened state=closed new_state=open reason=consecutive_failures open_for=5s")
+		r.want(t, "fifth failure", "breaker.opened state=closed new_state=open transition.reason=consecutive_failures open_for=5s")
 		time.Sleep(2 * time.Second)
 		do(succeed)
 		r.want(t, "open", "breaker.rejected state=open retry_in=3s")
@@ -160,7 +160,7 @@ func TestEventsInOrder(t *testing.T) {
 		do(fail)
 		r.want(t, "failed probe",
 			"breaker.half_opened state=open new_state=half_open",
-			"breaker.opened state=half_open new_state=open reason=probe_failed open_for=5s",
+			"breaker.opened state=half_open new_state=open transition.reason=probe_failed open_for=5s",
 			"breaker.probe_failed state=half_open")
 		time.Sleep(5 * time.Second)
 		do(neutral)
@@ -183,7 +183,7 @@ func TestEventsInOrder(t *testing.T) {
 			do(fail)
 			do(fail)
 		}
-		r.want(t, "half of 20 calls", "breaker.opened state=closed new_state=open reason=failure_ratio open_for=5s")
+		r.want(t, "half of 20 calls", "breaker.opened state=closed new_state=open transition.reason=failure_ratio open_for=5s")
 
 		p.ForceOpen(orders.Key)
 		do(succeed)

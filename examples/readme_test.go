@@ -27,17 +27,17 @@ func newClient() (*http.Client, error) {
 		RefreshToken: os.Getenv("REFRESH_TOKEN"),
 	}
 	p, err := pipeline.New("orders",
-		timeout.New(timeout.Config{Name: "total", Limit: 10 * time.Second}), // all in all
-		retry.New(retry.Config{MaxAttempts: 4}),                             // tries again what
-		breaker.New(breaker.Config{OpenFor: 5 * time.Second}),               // guards, for each host, the
-		auth.New(auth.Config{Source: source}),                               // authorized request
-		timeout.New(timeout.Config{Name: "attempt", Limit: 2 * time.Second}),
+		timeout.New(timeout.Config{Name: "total", Limit: 10 * time.Second}),  // for all attempts and delays
+		retry.New(retry.Config{MaxAttempts: 4}),                              // tries again what may pass
+		breaker.New(breaker.Config{OpenFor: 5 * time.Second}),                // leaves a host alone that is down
+		auth.New(auth.Config{Source: source}),                                // adds a token, and replaces it after a 401
+		timeout.New(timeout.Config{Name: "attempt", Limit: 2 * time.Second}), // for each attempt
 	)
 	if err != nil {
 		return nil, err
 	}
 	client := &http.Client{Transport: p.Transport(nil)}
-	return client, nil
+	return client, nil // a plain *http.Client
 }
 
 func Example_newClient() {
@@ -78,6 +78,14 @@ func (conflict) Error() string     { return "could not serialize access" }
 func (conflict) NoEffect() bool    { return true }       // even a call that must not be repeated may be
 func (conflict) ErrorType() string { return "conflict" } // as it is called in traces
 
+func logged(p *pipeline.Pipeline) *pipeline.Pipeline {
+	p = p.WithObserver(func(ctx context.Context, event policy.Event) {
+		slog.LogAttrs(ctx, slog.LevelInfo, event.Name,
+			append(event.Attrs, slog.String("call", event.Call.Name), slog.String("policy", event.Policy))...)
+	})
+	return p
+}
+
 func misconfigured() {
 	_, err := pipeline.New("orders",
 		retry.New(retry.Config{MaxAttempts: -1}),
@@ -101,7 +109,7 @@ func Example_classes() {
 }
 
 func Example_find() {
-	p := pipeline.Must(pipeline.New("users", slow(time.Second), retry.New(retry.Config{})))
+	p := logged(pipeline.Must(pipeline.New("users", slow(time.Second), retry.New(retry.Config{}))))
 	fmt.Println(find(context.Background(), p))
 	// Output:
 	// {gopher} <nil>

@@ -93,7 +93,7 @@ var errNoResult = errors.New("policy: the call has no result to resolve")
 func (c Call) Emit(ctx context.Context, event string, attrs ...slog.Attr) {
 	if c.recorder != nil {
 		// Cloned, so that attrs stays on the caller's stack when nobody listens.
-		c.recorder.Emit(ctx, Event{Name: event, Call: c, Attrs: slices.Clone(attrs)})
+		c.recorder.Emit(ctx, Event{Name: event, Call: c, Attrs: slices.Clip(slices.Clone(attrs))})
 	}
 }
 

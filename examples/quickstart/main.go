@@ -12,6 +12,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -36,6 +37,10 @@ func main() {
 	requests := flag.Int("requests", len(scenes), "how many requests to send; those after the last scene just succeed")
 	quiet := flag.Bool("quiet", false, "print no waterfalls")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "quickstart: unknown argument %q: want flags only\n", flag.Arg(0))
+		os.Exit(2)
+	}
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -71,7 +76,6 @@ func run(ctx context.Context, w io.Writer, requests int, quiet bool) error {
 	if err != nil {
 		return err
 	}
-	defer tracing.close()
 
 	var counts counter
 	p, err := newPipeline(provider, login.RefreshToken, tracing.provider)
@@ -86,18 +90,24 @@ func run(ctx context.Context, w io.Writer, requests int, quiet bool) error {
 	stage := &stage{provider, server}
 	for i := range requests {
 		scene := sceneOf(i)
+		fmt.Fprintf(w, "%2d. %s: ", i+1, scene.title)
 		scene.prepare(ctx, stage)
 		response := get(ctx, client, fmt.Sprintf("%s/orders/%d", server.URL, i+1))
+		if ctx.Err() != nil {
+			fmt.Fprintln(w)
+			return errors.New("interrupted")
+		}
 		counts.add(response, scene)
-		fmt.Fprintf(w, "%2d. %s: %v\n", i+1, scene.title, response)
+		fmt.Fprintln(w, response)
 		if printed := tracing.printed.take(); !quiet {
 			fmt.Fprint(w, printed)
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 	}
-	return counts.report(w, server.Requests(), provider.TokenRequests())
+	if quiet {
+		fmt.Fprintln(w)
+	}
+	err = counts.report(w, server.Requests(), provider.TokenRequests())
+	return errors.Join(err, tracing.close(w))
 }
 
 // newPipeline returns the pipeline that all requests pass through.

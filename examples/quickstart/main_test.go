@@ -25,7 +25,7 @@ func TestRun(t *testing.T) {
 		" 4. ", "200 OK", "GET ✗  CLIENT connection_reset",
 		" 5. ", "200 OK", "timeout: exceeded ✗",
 		" 6. ", "200 OK", "GET ✗  CLIENT 401", "token refresh: after 401", "GET  CLIENT 200 resend=1",
-		"requests", "6 succeeded", "sends", "10", "retries", "3", "token refreshes", "2",
+		"requests", "6 succeeded, 0 failed", "sends", "10", "retries", "3", "token refreshes", "2",
 	} {
 		_, after, found := strings.Cut(rest, want)
 		if !found {

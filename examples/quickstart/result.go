@@ -104,11 +104,11 @@ func (c *counter) report(w io.Writer, sends, tokenRequests int) error {
 		count int
 		note  string
 	}{
-		{"requests", c.requests, fmt.Sprintf("%d succeeded", c.good)},
-		{"sends", sends, "that the API has seen"},
-		{"retries", c.retries, ""},
-		{"token refreshes", c.refreshes, fmt.Sprintf("in %d token requests", tokenRequests)},
-		{"circuit changes", c.changes, ""},
+		{"requests", c.requests, fmt.Sprintf("%d succeeded, %d failed as they should", c.good, c.requests-c.good-c.unexpected)},
+		{"sends", sends, "seen by the API"},
+		{"retries", c.retries, "scheduled"},
+		{"token refreshes", c.refreshes, fmt.Sprintf("by as many as %d token requests", tokenRequests)},
+		{"circuit changes", c.changes, "between closed, open and half-open"},
 	} {
 		fmt.Fprintf(table, "%s\t%d\t%s\n", row.what, row.count, row.note)
 	}

@@ -34,10 +34,10 @@ var scenes = []scene{
 	{title: "The connection is reset", prepare: faults(api.Reset)},
 	{title: "The server hangs", prepare: faults(api.Stall(0))},
 	{title: "The token is revoked before its time (401)", prepare: func(_ context.Context, s *stage) { s.provider.RevokeAccessTokens() }},
-	{title: "The token has expired", prepare: func(ctx context.Context, _ *stage) { pause(ctx, tokenLifetime) }},
+	{title: "The token has expired, after 4 s", prepare: func(ctx context.Context, _ *stage) { pause(ctx, tokenLifetime) }},
 	{title: "An outage begins: the circuit opens", fails: true, prepare: func(_ context.Context, s *stage) { s.server.Outage(outage, api.Reset) }},
 	{title: "The circuit is open: no request is sent", fails: true, prepare: calm},
-	{title: "The outage is over: a probe closes the circuit", prepare: func(ctx context.Context, _ *stage) { pause(ctx, outage) }},
+	{title: "The outage is over, 2 s later: a probe closes the circuit", prepare: func(ctx context.Context, _ *stage) { pause(ctx, outage) }},
 	{title: "All is well again", prepare: calm},
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"golang.org/x/term"
 
 	"github.com/evenkeel-go/evenkeel/examples/waterfall"
 )
@@ -21,15 +23,16 @@ import (
 type tracing struct {
 	provider *sdktrace.TracerProvider
 	printed  buffer
+	endpoint string // where the traces are sent, if anywhere
 }
 
 func newTracing(ctx context.Context) (*tracing, error) {
-	t := new(tracing)
+	t := &tracing{endpoint: os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")}
 	options := []sdktrace.TracerProviderOption{
 		sdktrace.WithResource(resource.NewSchemaless(semconv.ServiceName("quickstart"))),
 		sdktrace.WithSpanProcessor(waterfall.New(&t.printed, waterfall.Config{Width: columns(), Color: colored()})),
 	}
-	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" {
+	if t.endpoint != "" {
 		exporter, err := otlptracehttp.New(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
@@ -40,25 +43,34 @@ func newTracing(ctx context.Context) (*tracing, error) {
 	return t, nil
 }
 
-// close sends on what has not been sent yet.
-func (t *tracing) close() {
+// close sends on what has not been sent yet, and says where to.
+func (t *tracing) close(w io.Writer) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := t.provider.Shutdown(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "quickstart: traces were not sent:", err)
+		return fmt.Errorf("traces were not sent to OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
 	}
+	if t.endpoint != "" {
+		fmt.Fprintf(w, "\nThe traces were sent to %s, as those of the service quickstart.\n", t.endpoint)
+	}
+	return nil
 }
 
-// columns returns the width of the terminal, if the shell tells it.
+// columns returns the width of the terminal, or of the page that is written to
+// instead.
 func columns() int {
-	n, _ := strconv.Atoi(os.Getenv("COLUMNS"))
-	return n
+	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil {
+		return n
+	}
+	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
+		return width
+	}
+	return 100
 }
 
 // colored reports whether standard output can show colors.
 func colored() bool {
-	info, err := os.Stdout.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == ""
+	return term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""
 }
 
 // A buffer is a [bytes.Buffer] that is safe for concurrent use.

@@ -97,7 +97,16 @@ func (n *node) notes() string {
 	if status != "" {
 		notes = append(notes, status)
 	}
-	if failure := attrs["error.type"]; failure != "" && failure != status {
+	if name := attrs["evenkeel.policy.name"]; name != "" {
+		notes = append(notes, name)
+	}
+	if strings.HasSuffix(n.Name(), ": aborted") {
+		notes = append(notes, attrs["evenkeel.retry.reason"])
+	}
+	if reason := attrs["evenkeel.circuit_breaker.transition.reason"]; reason != "" {
+		notes = append(notes, reason)
+	}
+	if failure := attrs["error.type"]; failure != "" && failure != status && !strings.HasPrefix(n.Name(), failure) {
 		notes = append(notes, failure)
 	}
 	if resend := attrs["http.request.resend_count"]; resend != "" {

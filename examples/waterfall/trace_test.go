@@ -37,7 +37,7 @@ var recovered = step{name: "GetOrder", steps: []step{{name: "auth", steps: []ste
 			send("GET", 41*ms, true, status(503), errorType("503")),
 		}}}},
 		{name: "backoff after 503", took: 103 * ms},
-		{name: "breaker: opened", steps: []step{{name: "timeout: exceeded", failed: true, steps: []step{
+		{name: "breaker: opened", attrs: []attribute.KeyValue{reason("circuit_breaker.transition", "failure_ratio")}, steps: []step{{name: "timeout: exceeded", failed: true, attrs: []attribute.KeyValue{policyName("attempt"), errorType("timeout")}, steps: []step{
 			send("GET", 500*ms, true, errorType("timeout"), resend(1)),
 		}}}},
 		{name: "backoff after timeout", took: 261 * ms},
@@ -50,7 +50,7 @@ var recovered = step{name: "GetOrder", steps: []step{{name: "auth", steps: []ste
 // rejected is a call that the breaker rejected, open since [recovered].
 var rejected = step{
 	name: "GetOrder", failed: true, attrs: []attribute.KeyValue{errorType("circuit_open")},
-	steps: []step{{name: "auth", steps: []step{{name: "retry", took: 3 * us, steps: []step{{
+	steps: []step{{name: "auth", steps: []step{{name: "retry: aborted", attrs: []attribute.KeyValue{reason("retry", "class")}, took: 3 * us, steps: []step{{
 		name: "breaker: rejected", took: 21 * us, failed: true,
 		attrs: []attribute.KeyValue{errorType("circuit_open")}, link: "breaker: opened",
 	}}}}}},
@@ -60,8 +60,16 @@ func send(method string, took time.Duration, failed bool, attrs ...attribute.Key
 	return step{name: method, took: took, failed: failed, kind: trace.SpanKindClient, attrs: attrs}
 }
 
-func status(code int) attribute.KeyValue    { return attribute.Int("http.response.status_code", code) }
-func resend(n int) attribute.KeyValue       { return attribute.Int("http.request.resend_count", n) }
+func status(code int) attribute.KeyValue { return attribute.Int("http.response.status_code", code) }
+func resend(n int) attribute.KeyValue    { return attribute.Int("http.request.resend_count", n) }
+func policyName(s string) attribute.KeyValue {
+	return attribute.String("evenkeel.policy.name", s)
+}
+
+func reason(of, s string) attribute.KeyValue {
+	return attribute.String("evenkeel."+of+".reason", s)
+}
+
 func errorType(s string) attribute.KeyValue { return attribute.String("error.type", s) }
 
 // A recorder makes spans of steps, hands them to a processor, and keeps them. In a

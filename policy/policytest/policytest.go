@@ -26,7 +26,10 @@ import (
 // is missed by the next call, and so that they let a call pass that comes alone.
 //
 // Each test runs in a bubble of [testing/synctest], where time is not real: a
-// policy that needs a network cannot be tested.
+// policy that needs a network cannot be tested, nor one that sleeps beyond the end
+// of its context. If a bubble panics with "deadlock", a call never ended, or it
+// left a goroutine behind. Use the race detector, go test -race, or a policy that
+// is not safe for concurrent use may pass.
 func Run(t *testing.T, create func() policy.Policy) {
 	tests := []struct {
 		name string
@@ -43,6 +46,9 @@ func Run(t *testing.T, create func() policy.Policy) {
 		{"ends with the operation when the caller leaves", endsWithCaller},
 		{"ends its waits when the caller leaves", endsWaits},
 		{"works after callers have left", survivesCancel},
+	}
+	if create == nil || create() == nil {
+		t.Fatal("policytest: invalid policy nil: want a function that returns a policy")
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -61,16 +67,21 @@ var (
 
 func succeed(context.Context, policy.Call) error { return nil }
 
-// works reports, as an error of t, whether p fails to carry out a call.
+// works fails t if p fails to carry out a call that comes alone.
 func works(t *testing.T, p policy.Policy, after string) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
 	calls := 0
-	err := p.Do(t.Context(), testCall, func(context.Context, policy.Call) error {
+	err := p.Do(ctx, testCall, func(context.Context, policy.Call) error {
 		calls++
 		return nil
 	})
-	if err != nil || calls != 1 {
-		t.Errorf("after %s: Do() = %v with %d calls of the operation, want nil with 1", after, err, calls)
+	switch {
+	case ctx.Err() != nil:
+		t.Fatalf("after %s: Do() = %v after an hour: was what a call took (a permit, a slot) not given back in a defer?", after, err)
+	case err != nil || calls != 1:
+		t.Fatalf("after %s: Do() = %v with %d calls of the operation, want nil with 1", after, err, calls)
 	}
 }
 
@@ -171,7 +182,7 @@ func survivesPanic(t *testing.T, p policy.Policy) {
 		func() {
 			defer func() {
 				if got := recover(); got != (value{i}) {
-					t.Errorf("recover() = %v, want the operation's panic value %v", got, value{i})
+					t.Fatalf("recover() = %v, want the operation's panic value %v", got, value{i})
 				}
 			}()
 			_ = p.Do(t.Context(), testCall, func(context.Context, policy.Call) error { panic(value{i}) })
