@@ -58,6 +58,15 @@ func (e *answerError) Class() policy.Class {
 	}
 }
 
+// ErrorType implements the method that [policy.ErrorType] asks for: the code if
+// it is one of few, or else the status.
+func (e *answerError) ErrorType() string {
+	if e.code == "" || e.code == "other" {
+		return strconv.Itoa(e.status)
+	}
+	return e.code
+}
+
 // RetryAfter implements the method that [policy.RetryAfter] asks for.
 func (e *answerError) RetryAfter() (time.Duration, bool) { return e.retryAfter, e.retryAfter > 0 }
 
@@ -81,6 +90,17 @@ func sanitized(ctx context.Context, err error) error {
 		return &requestError{ctx.Err(), policy.Transient, "timeout", 0}
 	}
 	return errMalformed
+}
+
+// cleaned returns what may be told of err if it is of x/oauth2 or of an HTTP
+// client, whoever has got it from there, and nil if it is not.
+func cleaned(ctx context.Context, err error) error {
+	_, retrieve := errors.AsType[*oauth2.RetrieveError](err)
+	_, request := errors.AsType[*url.Error](err)
+	if retrieve || request {
+		return sanitized(ctx, err)
+	}
+	return nil
 }
 
 var errMalformed = errors.New("the token endpoint's answer is malformed or incomplete")

@@ -36,7 +36,7 @@ type Config struct {
 	Source Source `json:"-" yaml:"-"`
 
 	// Timeout is how long one request for a token may take, whoever waits for
-	// it. Default: 15 s.
+	// it, from 1 ms to an hour. Default: 15 s.
 	Timeout time.Duration `json:"timeout" yaml:"timeout"`
 
 	// Origins are those that the token may be sent to, such as
@@ -150,7 +150,8 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 // is what [Policy.Do] would.
 //
 // The token is shared with others and must not be changed. It comes without the
-// refresh token. It is up to op to send it to no one but those it is meant for.
+// refresh token. It is up to op to send it to no one but those it is meant for:
+// Origins and AllowInsecure do not apply.
 //
 // An op that cannot be called twice says so with a method Final() bool of its
 // error, see [policy.Final].
@@ -167,9 +168,10 @@ func (p *Policy) Use(ctx context.Context, op func(ctx context.Context, token *oa
 
 // SetToken has the policy go on with a token that it did not ask for itself:
 // after a user has logged in again, or at the start, with one that is known from
-// before. Its refresh token takes the place of the one that the policy has, if
-// there is one; its access token is used until it expires or is refused, if
-// there is one. A token request under way is of no interest any more.
+// before. Its refresh token, if there is one, takes the place of the one that the
+// policy has; what a token request under way brings for another one is then of no
+// interest any more. Its access token, if there is one that has not expired, is
+// used until it expires or is refused.
 //
 // It is what ends [ErrReauthRequired].
 func (p *Policy) SetToken(token *oauth2.Token) error {
@@ -189,28 +191,41 @@ func (p *Policy) do(ctx context.Context, call policy.Call, send func(context.Con
 		return p.failed(ctx, call, failure)
 	}
 	err := send(ctx, g)
-	if err == nil {
-		p.grant.accepted(g)
-		return nil
-	}
 	if !p.refused(err) {
+		p.accepted(g, err)
+		return err
+	}
+	if !repeatable(call, err) {
+		p.grant.replace(ctx, call, g) // for those who follow
 		return err
 	}
 	fresh, failure := p.grant.obtain(ctx, call, g)
 	switch {
 	case failure != nil:
 		return p.failed(ctx, call, failure.after(err))
-	case fresh.header == g.header, !repeatable(call, err):
+	case fresh.header == g.header:
+		call.Emit(ctx, "auth.deferred") // it must not be replaced again so soon, or cannot be
 		return err
 	}
-	if err = send(ctx, fresh); err == nil {
-		p.grant.accepted(fresh)
+	if err = send(ctx, fresh); !p.refused(err) {
+		p.accepted(fresh, err)
 	}
 	return err
 }
 
+// accepted takes note of a call that was carried out with g and ended with err:
+// whoever has no objection but to the call has accepted the token.
+func (p *Policy) accepted(g *generation, err error) {
+	if err == nil || policy.ClassOf(err) == policy.Permanent {
+		p.grant.accepted(g)
+	}
+}
+
 // refused reports whether err means that another token might be accepted.
 func (p *Policy) refused(err error) bool {
+	if err == nil {
+		return false
+	}
 	if policy.ClassOf(err) == policy.Unauthenticated {
 		return blameToken(challengesOf(err), p.config.Prefix)
 	}

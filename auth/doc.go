@@ -28,7 +28,7 @@
 // then 20, up to 5 minutes, until a call succeeds.
 //
 // A call that cannot be made twice, because its body cannot, still has the token
-// replaced for those who follow, and then fails with the refusal that it got.
+// replaced for those who follow, and fails with the refusal that it got at once.
 //
 // # Rotation
 //

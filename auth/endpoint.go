@@ -2,11 +2,13 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,13 +41,23 @@ func (e endpoint) request(ctx context.Context, form url.Values) (*oauth2.Token, 
 		Scopes:         e.scopes,
 		EndpointParams: form,
 	}
+	client := e.client()
+	answer := &recorder{base: client.Transport}
+	client.Transport = answer
 	sent := time.Now()
-	token, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, e.client()))
-	if err != nil {
-		return nil, sanitized(ctx, err)
+	token, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, client))
+	if err == nil {
+		token.Expiry = expiry(sent, token.Extra("expires_in"))
+		return token, nil
 	}
-	token.Expiry = expiry(sent, token.Extra("expires_in"))
-	return token, nil
+	if _, refused := errors.AsType[*oauth2.RetrieveError](err); !refused {
+		// What is malformed for x/oauth2 may still hold the refresh token that takes
+		// the place of the one that has just been spent.
+		if token := answer.salvage(sent); token != nil {
+			return token, nil
+		}
+	}
+	return nil, sanitized(ctx, err)
 }
 
 // style returns how the client authenticates itself. It is never left to
@@ -61,7 +73,7 @@ func (e endpoint) style() oauth2.AuthStyle {
 	}
 }
 
-// client returns the HTTP client, but one that does not carry the form, and
+// client returns a copy of the HTTP client, but one that does not carry the form, and
 // with it the secrets, to where a redirect points.
 func (e endpoint) client() *http.Client {
 	if e.httpClient == nil {
@@ -84,15 +96,15 @@ func expiry(sent time.Time, expiresIn any) time.Time {
 		seconds = n
 	case int64:
 		seconds = float64(n)
+	case json.Number:
+		seconds, _ = n.Float64()
 	case string: // such as PayPal's
 		if n == "" {
 			return time.Time{}
 		}
-		if _, err := fmt.Sscan(n, &seconds); err != nil {
-			return sent
-		}
+		seconds, _ = strconv.ParseFloat(n, 64)
 	}
-	if !(seconds > 0) { // nor NaN
+	if !(seconds > 0) || seconds >= 1<<63 { // nor NaN
 		return sent
 	}
 	return sent.Add(time.Duration(min(seconds, maxLifetime) * float64(time.Second)))
@@ -125,8 +137,10 @@ func (e endpoint) validate() error {
 func validateTokenURL(s string, allowInsecure bool) error {
 	u, err := url.Parse(s)
 	switch {
-	case err != nil, u.Host == "", u.Scheme != "https" && u.Scheme != "http", u.User != nil, u.Fragment != "":
+	case err != nil, u.Host == "", u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("invalid TokenURL %q: want one such as %q", shownURL(s), "https://login.example.com/token")
+	case u.User != nil, u.Fragment != "":
+		return fmt.Errorf("invalid TokenURL %q: want it without user name, password and fragment", shownURL(s))
 	case !allowInsecure && insecure(s):
 		return fmt.Errorf("invalid TokenURL %q: want https, loopback, or AllowInsecure", shownURL(s))
 	}

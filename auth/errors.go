@@ -21,8 +21,8 @@ import (
 // for again; others are of class [policy.Rejected] and are not retried. Neither
 // counts against the API in a circuit breaker.
 type AuthError struct { //nolint:revive // Beside errors of many other packages it is read without its package's name.
-	// StatusCode is 401 if the API refused the call, and there is no other
-	// token to try; 0 if the call was not sent.
+	// StatusCode is 401 if an HTTP API refused the call, and there is no other
+	// token to try; 0 if the call was not sent, or is not HTTP.
 	StatusCode int
 
 	// Challenges are what the API asked for when it refused the call.
@@ -116,6 +116,19 @@ func (e *AuthError) sentinel() error {
 		return ErrReauthRequired
 	}
 	return ErrTokenUnavailable
+}
+
+// reason returns what kept the token from coming, for the span of the flight; it
+// is no failure of the flight if its outcome is not wanted any more.
+func (e *AuthError) reason() error {
+	switch {
+	case e == nil, e == errSuperseded:
+		return nil
+	case policy.ErrorType(e.Err) == "_OTHER":
+		return e
+	default:
+		return e.Err
+	}
 }
 
 // orNil returns e as an error that is nil if e is.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -24,7 +25,21 @@ type flight struct {
 	once       sync.Once
 	generation *generation
 	failure    *AuthError
+
+	told atomic.Int32 // who tells of the outcome: see leave
 }
+
+// Whoever leads tells of the outcome, so that it belongs to that call; if the
+// leader has left by then, the flight does.
+const (
+	leaderTells int32 = iota
+	flightTells
+	decided
+)
+
+// leave is called by the leader when it does not wait any more. It reports
+// whether the flight tells of the outcome.
+func (f *flight) leave() bool { return f.told.CompareAndSwap(leaderTells, flightTells) }
 
 // landed returns a flight that is over.
 func landed(g *generation, failure *AuthError) *flight {
@@ -73,7 +88,7 @@ type flightOf struct{ *grant }
 // is cut off half way may have cost the refresh token.
 func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 	ctx = context.WithoutCancel(ctx)
-	stepCtx, end := call.Step(ctx, "token refresh: "+string(f.why))
+	stepCtx, end := call.Step(ctx, "token refresh: "+string(f.why), g.stepAttrs(f)...)
 	flightCtx, cancel := context.WithTimeout(context.WithValue(stepCtx, flightOf{g}, true), g.timeout)
 	defer cancel()
 
@@ -89,14 +104,36 @@ func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 			err = panicError(r)
 		}
 		stop()
+		if told := cleaned(flightCtx, err); told != nil {
+			err = told
+		}
 		next, failure := g.settle(f, token, err, asked)
-		defer f.land(next, failure) // after the event, so that it belongs to the leader's call
-		end(failure.orNil())
-		if failure == nil {
-			call.Emit(ctx, "auth.refreshed", refreshedAttrs(g.source, f.why, next)...)
+		end(failure.reason())
+		byLeader := f.told.CompareAndSwap(leaderTells, decided)
+		f.land(next, failure)
+		if !byLeader {
+			// No caller could guard itself against the panic of an observer here.
+			defer func() { _ = recover() }()
+			g.tell(ctx, call, f, next)
 		}
 	}()
 	token, err = g.source.Token(flightCtx, f.old)
+}
+
+// tell tells of the generation that a flight has brought, if it has.
+func (g *grant) tell(ctx context.Context, call policy.Call, f *flight, next *generation) {
+	if next == nil {
+		return
+	}
+	attrs := g.stepAttrs(f)
+	if next.usable != unlimited {
+		attrs = append(attrs, slog.Duration("token.expires_in", next.token.Expiry.Sub(next.asked).Round(time.Millisecond)))
+	}
+	call.Emit(ctx, "auth.refreshed", attrs...)
+}
+
+func (g *grant) stepAttrs(f *flight) []slog.Attr {
+	return []slog.Attr{slog.String("grant_type", grantType(g.source)), slog.String("refresh.reason", string(f.why))}
 }
 
 // settle takes down the outcome of a flight.
@@ -124,14 +161,6 @@ func (g *grant) settle(f *flight, token *oauth2.Token, err error, asked time.Tim
 	g.failure, g.failures = nil, 0
 	g.current.Store(next)
 	return next, nil
-}
-
-func refreshedAttrs(s Source, why reason, g *generation) []slog.Attr {
-	attrs := []slog.Attr{slog.String("grant_type", grantType(s)), slog.String("reason", string(why))}
-	if g.usable != unlimited {
-		attrs = append(attrs, slog.Duration("expires_in", g.token.Expiry.Sub(g.asked)))
-	}
-	return attrs
 }
 
 // An abortError is what becomes of a source that panics or ends its goroutine.

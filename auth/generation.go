@@ -54,7 +54,7 @@ func newGeneration(token *oauth2.Token, prefix string, anyType bool, asked time.
 	if !expiry.IsZero() {
 		lifetime := expiry.Sub(asked)
 		if lifetime <= took {
-			return nil, fmt.Errorf("the token has expired before it came: its lifetime is %v", max(0, lifetime.Round(time.Millisecond)))
+			return nil, expiredError{max(0, lifetime.Round(time.Millisecond))}
 		}
 		g.usable = lifetime - skew(lifetime, took)
 	}
@@ -66,6 +66,13 @@ var (
 	errUnprintable   = errors.New("the access token holds characters other than printable ASCII")
 	errUnknownType   = errors.New("the token is of an unknown type: want Bearer, or that of Config.Prefix") // RFC 6749, section 7.1
 )
+
+// An expiredError says that a token was of no use when it came.
+type expiredError struct{ lifetime time.Duration }
+
+func (e expiredError) Error() string {
+	return fmt.Sprintf("the token has expired before it came: its lifetime is %v", e.lifetime)
+}
 
 // skew returns how long before its end a lifetime is over for us. Servers
 // count in whole seconds, and a request takes a while to get there. Short-lived

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,13 +59,24 @@ func (g *grant) obtain(ctx context.Context, call policy.Call, refused *generatio
 		if leads {
 			go g.fly(ctx, call, f)
 		}
-		if err := f.wait(ctx, call, leads); err != nil {
+		err := f.wait(ctx, call, leads)
+		if leads && !f.leave() {
+			g.tell(ctx, call, f, f.generation)
+		}
+		if err != nil {
 			return nil, err
 		}
 		if f.failure != errSuperseded {
 			return f.generation, f.failure
 		}
-		refused = nil
+	}
+}
+
+// replace has a refused generation replaced, and does not wait for it.
+func (g *grant) replace(ctx context.Context, call policy.Call, refused *generation) {
+	if f, leads := g.join(refused); leads {
+		f.leave()
+		go g.fly(ctx, call, f)
 	}
 }
 
@@ -75,7 +87,8 @@ func (g *grant) join(refused *generation) (f *flight, leads bool) {
 	defer g.mu.Unlock()
 	current := g.current.Load()
 	if refused != nil && current == refused {
-		if !g.guard.admit(time.Now()) {
+		// If a flight is under way, the replacement is already coming.
+		if g.flight == nil && !g.guard.admit(time.Now()) {
 			return landed(refused, nil), false
 		}
 		g.guarded.Store(true)
@@ -114,25 +127,41 @@ func (g *grant) accepted(accepted *generation) {
 func (g *grant) set(token *oauth2.Token) error {
 	var current *generation
 	if token.AccessToken != "" {
-		now := time.Now()
-		next, err := newGeneration(token, g.prefix, g.anyType, now)
-		if err != nil {
+		next, err := newGeneration(token, g.prefix, g.anyType, time.Now())
+		// A token from before may well have expired. Its refresh token has not.
+		if err != nil && (token.RefreshToken == "" || !errors.As(err, new(expiredError))) {
 			return unavailable(err)
 		}
 		current = next
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.last = inherit(token, g.last)
+	spent := g.flight != nil && (token.RefreshToken == "" || token.RefreshToken == g.spends(g.flight))
+	if !spent {
+		g.last = inherit(token, g.last)
+	}
 	g.current.Store(current)
 	g.why, g.failure, g.failures = missing, nil, 0
 	g.guard = guard{}
 	g.guarded.Store(false)
-	if g.flight != nil {
+	// A flight that spends the very refresh token that we are to go on with goes on:
+	// its answer holds the next one, and another flight would spend it twice.
+	if g.flight != nil && !spent {
 		g.flight.land(nil, errSuperseded)
 		g.flight = nil
 	}
 	return nil
+}
+
+// spends returns the refresh token that a flight uses up.
+func (g *grant) spends(f *flight) string {
+	if f.old != nil && f.old.RefreshToken != "" {
+		return f.old.RefreshToken
+	}
+	if s, ok := g.source.(interface{ firstRefreshToken() string }); ok {
+		return s.firstRefreshToken()
+	}
+	return ""
 }
 
 // inherit returns a copy of token with the refresh token of old if it has none

@@ -169,6 +169,17 @@ func TestAuth18And19Bodies(t *testing.T) {
 			if got := read(t, response); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
+			// The next one waits for the new token, if it is still on its way.
+			next, err := http.NewRequestWithContext(t.Context(), http.MethodGet, api.URL, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if response, err = client.Do(next); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := read(t, response), "200 AT2 "; got != want {
+				t.Errorf("then got %q, want %q", got, want)
+			}
 			api.Close() // waits for what the transport still does with bodies
 			client.CloseIdleConnections()
 			if opened.Load() != tt.wantSends || closed.Load() != tt.wantSends {

@@ -30,11 +30,10 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// isLoopback reports whether host is this machine. Names in localhost are
-// never looked up elsewhere (RFC 6761, section 6.3).
+// isLoopback reports whether host is this machine. Names below localhost may
+// be looked up, and sent through a proxy, like any other.
 func isLoopback(host string) bool {
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host).IsLoopback()
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
 }
 
 // normalOrigin returns the origin s in the one way to write it (RFC 6454,

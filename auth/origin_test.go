@@ -96,7 +96,7 @@ func TestAuth38Origins(t *testing.T) {
 		{nil, false, "http://localhost:8080", "AT1"},
 		{nil, false, "http://127.0.0.1", "AT1"},
 		{nil, false, "http://[::1]:80", "AT1"},
-		{nil, false, "http://api.localhost", "AT1"},
+		{nil, false, "http://api.localhost", "refused"},
 		{nil, false, "http://api.example.com", "refused"},
 		{nil, false, "HTTP://api.example.com", "refused"},
 		{nil, false, "http://127.0.0.1.example.com", "refused"},

@@ -46,7 +46,12 @@ func TestValidate(t *testing.T) {
 		{"pointer", auth.Config{Source: &good}, nil},
 		{"everything", auth.Config{Source: good, Timeout: time.Second, Origins: []string{"https://a.example", "http://localhost:1"}, Header: "X-Key", Prefix: "k"}, nil},
 		{"nothing", auth.Config{}, []string{"invalid Source nil"}},
-		{"several", auth.Config{Timeout: -1, Header: "X Key"}, []string{"invalid Source nil", "invalid Timeout -1ns: want more than 0", `invalid Header "X Key"`}},
+		{"nil pointer", auth.Config{Source: (*auth.ClientCredentials)(nil)}, []string{"invalid Source nil"}},
+		{"no origin", auth.Config{Source: good, Origins: []string{""}}, []string{`invalid Origins element ""`}},
+		{"header of net/http", auth.Config{Source: good, Header: "host"}, []string{`invalid Header "host"`}},
+		{"absurd timeout", auth.Config{Source: good, Timeout: 15}, []string{"invalid Timeout 15ns"}},
+		{"two complaints of the source", auth.Config{Source: auth.ClientCredentials{}}, []string{`invalid Source: invalid TokenURL ""`, "invalid Source: invalid ClientID"}},
+		{"several", auth.Config{Timeout: -1, Header: "X Key"}, []string{"invalid Source nil", "invalid Timeout -1ns: want 1ms to 1h0m0s", `invalid Header "X Key"`}},
 		{"header", auth.Config{Source: good, Header: "X-Key\r\nX-Evil"}, []string{`invalid Header "X-Key\r\nX-Evil"`}},
 		{"prefix", auth.Config{Source: good, Prefix: "Bearer\r\nX-Evil:"}, []string{`invalid Prefix "Bearer\r\nX-Evil:"`}},
 		{"origins", auth.Config{Source: good, Origins: []string{"api.example.com", "https://a.example/path", "http://b.example", "ftp://c.example", "https://u:CANARY@d.example"}}, []string{
@@ -59,7 +64,7 @@ func TestValidate(t *testing.T) {
 		{"http token URL", refresh(func(s *auth.RefreshToken) { s.TokenURL = "http://login.example.com/token?CANARY" }), []string{`invalid TokenURL "http://login.example.com/token": want https`}},
 		{"http token URL allowed", refresh(func(s *auth.RefreshToken) { s.TokenURL, s.AllowInsecure = "http://login.example.com", true }), nil},
 		{"loopback token URL", refresh(func(s *auth.RefreshToken) { s.TokenURL = "http://127.0.0.1:8080" }), nil},
-		{"user in token URL", refresh(func(s *auth.RefreshToken) { s.TokenURL = "https://u:CANARY@login.example.com" }), []string{`invalid TokenURL "https://login.example.com"`}},
+		{"user in token URL", refresh(func(s *auth.RefreshToken) { s.TokenURL = "https://u:CANARY@login.example.com" }), []string{`invalid TokenURL "https://login.example.com": want it without user name`}},
 		{"unparsable token URL", refresh(func(s *auth.RefreshToken) { s.TokenURL = "https://CANARY\x7f" }), []string{"invalid TokenURL"}},
 		{"no client", refresh(func(s *auth.RefreshToken) { s.ClientID = "" }), []string{"invalid ClientID"}},
 		{"no refresh token", refresh(func(s *auth.RefreshToken) { s.RefreshToken = "" }), []string{"invalid RefreshToken"}},
@@ -126,22 +131,22 @@ func TestAuth44WhatIsSaid(t *testing.T) {
 		}, ""},
 		{"missing", func(t *testing.T, p *auth.Policy, call policy.Call) {
 			_ = p.Do(t.Context(), call, (&api{}).do)
-		}, `begin token refresh: missing
+		}, `begin token refresh: missing grant_type=refresh_token refresh.reason=missing
 end token refresh: missing
-auth.refreshed grant_type=refresh_token reason=missing expires_in=1h0m0s`},
+auth.refreshed grant_type=refresh_token refresh.reason=missing token.expires_in=1h0m0s`},
 		{"expired", func(t *testing.T, p *auth.Policy, call policy.Call) {
 			_ = p.Do(t.Context(), testCall, (&api{}).do)
 			time.Sleep(time.Hour)
 			_ = p.Do(t.Context(), call, (&api{}).do)
-		}, `begin token refresh: expired
+		}, `begin token refresh: expired grant_type=refresh_token refresh.reason=expired
 end token refresh: expired
-auth.refreshed grant_type=refresh_token reason=expired expires_in=1h0m0s`},
+auth.refreshed grant_type=refresh_token refresh.reason=expired token.expires_in=1h0m0s`},
 		{"after 401", func(t *testing.T, p *auth.Policy, call policy.Call) {
 			_ = p.Do(t.Context(), testCall, (&api{}).do)
 			_ = p.Do(t.Context(), call, (&api{refuses: refuse("AT1")}).do)
-		}, `begin token refresh: after 401
+		}, `begin token refresh: after 401 grant_type=refresh_token refresh.reason=after 401
 end token refresh: after 401
-auth.refreshed grant_type=refresh_token reason=after 401 expires_in=1h0m0s`},
+auth.refreshed grant_type=refresh_token refresh.reason=after 401 token.expires_in=1h0m0s`},
 		{"wait for the flight of others", func(t *testing.T, p *auth.Policy, call policy.Call) {
 			go func() { _ = p.Do(t.Context(), testCall, (&api{}).do) }()
 			synctest.Wait()
@@ -161,8 +166,8 @@ auth.failed outcome=transient`},
 		{"lost grant", func(t *testing.T, p *auth.Policy, call policy.Call) {
 			_ = p.SetToken(&oauth2.Token{RefreshToken: "old"})
 			_ = p.Do(t.Context(), call, (&api{}).do)
-		}, `begin token refresh: missing
-end token refresh: missing: auth
+		}, `begin token refresh: missing grant_type=refresh_token refresh.reason=missing
+end token refresh: missing: invalid_grant
 auth.failed outcome=reauth_required error_code=invalid_grant`},
 		{"the caller leaves", func(t *testing.T, p *auth.Policy, call policy.Call) {
 			ctx, cancel := context.WithCancel(t.Context())

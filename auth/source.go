@@ -92,7 +92,8 @@ func (s RefreshToken) Token(ctx context.Context, old *oauth2.Token) (*oauth2.Tok
 	return token, err
 }
 
-func (s RefreshToken) grantType() string { return "refresh_token" }
+func (s RefreshToken) grantType() string         { return "refresh_token" }
+func (s RefreshToken) firstRefreshToken() string { return s.RefreshToken }
 
 func (s RefreshToken) endpoint() endpoint {
 	return endpoint{s.TokenURL, s.ClientID, s.ClientSecret, s.AuthStyle, s.Scopes, s.Params, s.HTTPClient, s.AllowInsecure}

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"errors"
-	"net/url"
 
 	"golang.org/x/oauth2"
 )
@@ -37,10 +36,8 @@ func (s tokenSource) Token(ctx context.Context, _ *oauth2.Token) (*oauth2.Token,
 	if err == nil {
 		return token, nil
 	}
-	_, retrieve := errors.AsType[*oauth2.RetrieveError](err)
-	_, request := errors.AsType[*url.Error](err)
-	if retrieve || request {
-		return nil, sanitized(ctx, err)
+	if told := cleaned(ctx, err); told != nil {
+		return nil, told
 	}
 	return nil, opaqueError{err}
 }

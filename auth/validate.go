@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,19 +22,37 @@ func validateSource(s Source) error {
 	if s == nil {
 		return errNoSource
 	}
+	if v := reflect.ValueOf(s); v.Kind() == reflect.Pointer && v.IsNil() {
+		return errNoSource
+	}
 	v, ok := s.(interface{ Validate() error })
 	if !ok {
 		return nil
 	}
-	if err := v.Validate(); err != nil {
+	err := v.Validate()
+	joined, ok := err.(interface{ Unwrap() []error })
+	switch {
+	case err == nil:
+		return nil
+	case !ok:
 		return fmt.Errorf("invalid Source: %w", err)
 	}
-	return nil
+	var errs []error // each with a prefix of its own
+	for _, err := range joined.Unwrap() {
+		errs = append(errs, fmt.Errorf("invalid Source: %w", err))
+	}
+	return errors.Join(errs...)
 }
 
+// What is beyond these is a number whose unit was mistaken.
+const (
+	minTimeout = time.Millisecond
+	maxTimeout = time.Hour
+)
+
 func validateTimeout(d time.Duration) error {
-	if d < 0 {
-		return fmt.Errorf("invalid Timeout %v: want more than 0", d)
+	if d < minTimeout || d > maxTimeout {
+		return fmt.Errorf("invalid Timeout %v: want %v to %v", d, minTimeout, maxTimeout)
 	}
 	return nil
 }
@@ -41,7 +61,7 @@ func validateOrigins(origins []string, allowInsecure bool) error {
 	var errs []error
 	for _, origin := range origins {
 		switch {
-		case normalOrigin(origin) != origin:
+		case origin == "", normalOrigin(origin) != origin:
 			errs = append(errs, fmt.Errorf("invalid Origins element %q: want one such as %q", shownURL(origin), "https://api.example.com"))
 		case !allowInsecure && insecure(origin):
 			errs = append(errs, fmt.Errorf("invalid Origins element %q: want https, loopback, or AllowInsecure", origin))
@@ -50,10 +70,16 @@ func validateOrigins(origins []string, allowInsecure bool) error {
 	return errors.Join(errs...)
 }
 
+// notSent are the headers that net/http makes itself.
+var notSent = []string{"connection", "content-length", "host", "trailer", "transfer-encoding"}
+
 func validateHeader(header, prefix string) error {
 	var errs []error
-	if !isToken(header) {
+	switch {
+	case !isToken(header):
 		errs = append(errs, fmt.Errorf("invalid Header %q: want a name (RFC 9110, section 5.1)", header))
+	case slices.Contains(notSent, strings.ToLower(header)):
+		errs = append(errs, fmt.Errorf("invalid Header %q: want one that is sent as it is set", header))
 	}
 	if !isPrintable(prefix) {
 		errs = append(errs, fmt.Errorf("invalid Prefix %q: want printable ASCII", prefix))
