@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +30,12 @@ type exchange struct {
 
 // Accepts implements [policy.Operation].
 func (x *exchange) Accepts(header string) bool {
-	return len(x.req.Header.Values(header)) == 0 && !strayed(x.req)
+	for name := range x.req.Header { // which need not be canonical
+		if strings.EqualFold(name, header) {
+			return false
+		}
+	}
+	return !strayed(x.req)
 }
 
 // Resolve implements [policy.Operation].

@@ -67,6 +67,10 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	ctx := req.Context()
 	name, _ := ctx.Value(callNameKey{}).(string)
+	if name != "" {
+		// A policy's own requests, such as for a token, are other calls.
+		ctx = WithCallName(ctx, "")
+	}
 	err := t.pipeline.do(ctx, policy.Call{
 		Name: cmp.Or(name, callNames[req.Method], "HTTP"),
 		Key:  originOf(req.URL),

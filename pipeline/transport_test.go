@@ -446,6 +446,10 @@ func TestPolicyHeaders(t *testing.T) {
 	if _, got := answer(t, client, req); got != "caller's" {
 		t.Errorf("server got %q, want the caller's own", got)
 	}
+	req.Header = http.Header{"authorization": {"caller's, not canonical"}}
+	if _, got := answer(t, client, req); got != "caller's, not canonical" {
+		t.Errorf("server got %q, want the caller's own", got)
+	}
 	for _, bad := range [][2]string{{"Bad Name", "v"}, {"", "v"}, {"X-Test", "a\r\nX-Evil: 1"}} {
 		_, err := s.through(token(bad[0], bad[1])).Do(request(t, "GET", s.URL, nil)) //nolint:bodyclose // There is none.
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("invalid header %q", bad[0])) || strings.Contains(err.Error(), "Evil") {
@@ -519,6 +523,25 @@ func TestCallOfARequest(t *testing.T) {
 		if got.Name != tt.want.Name || got.Key != tt.want.Key || got.Once != tt.want.Once || !errors.Is(err, policy.ErrRejected) {
 			t.Errorf("%s %s: call %q of key %q, once %v, error %v; want %q, %q, %v", tt.method, tt.url, got.Name, got.Key, got.Once, err, tt.want.Name, tt.want.Key, tt.want.Once)
 		}
+	}
+}
+
+func TestCallNameIsNotInherited(t *testing.T) {
+	var names []string
+	note := policy.New("note", func(ctx context.Context, call policy.Call, next policy.Handler) error {
+		names = append(names, call.Name)
+		return next(ctx, call)
+	})
+	s := serve(t, echo)
+	other := s.through(note)
+	asking := policy.New("ask", func(ctx context.Context, call policy.Call, next policy.Handler) error {
+		answer(t, other, request(t, "POST", s.URL, nil).WithContext(ctx)) // for a token, say
+		return next(ctx, call)
+	})
+	req := request(t, "GET", s.URL, nil)
+	answer(t, s.through(note, asking), req.WithContext(pipeline.WithCallName(req.Context(), "users.get")))
+	if want := []string{"users.get", "HTTP POST"}; !slices.Equal(names, want) {
+		t.Errorf("calls are %q, want %q", names, want)
 	}
 }
 
