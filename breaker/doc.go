@@ -51,14 +51,18 @@
 //
 // The policy emits, see [policy.Call.Emit]:
 //
-//   - breaker.opened with state, new_state, reason (failure_ratio,
-//     consecutive_failures, slow_ratio or probe_failed) and open_for,
+//   - breaker.opened with state, new_state, transition.reason
+//     (failure_ratio, consecutive_failures, slow_ratio or probe_failed) and
+//     open_for,
 //   - breaker.half_opened and breaker.closed with state and new_state,
 //   - breaker.rejected with state, and with retry_in if that is known,
 //   - breaker.probe_succeeded and breaker.probe_failed with state, after all
 //     other events of the probe.
 //
-// A call that passes a closed circuit and leaves it closed emits nothing.
+// A call that passes a closed circuit and leaves it closed emits nothing. Each
+// call tells of what it has changed itself, outside of all locks, so the events of
+// several calls at a time may arrive in another order than they came about in;
+// [Policy.State] is always true.
 //
 // # Memory
 //

@@ -103,6 +103,12 @@ func (e *Error) Class() policy.Class {
 	}
 }
 
+// NoEffect reports whether neither the last failure nor what came after it had
+// any effect, see [policy.NoEffect].
+func (e *Error) NoEffect() bool {
+	return policy.NoEffect(e.Err) && (e.end == nil || policy.NoEffect(e.end))
+}
+
 // ErrorType returns the type of the last failure, unless the budget or the
 // caller ended the call.
 func (e *Error) ErrorType() string {

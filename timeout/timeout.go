@@ -117,11 +117,12 @@ func (e *exceededError) Is(target error) bool {
 	return target == ErrExceeded || target == context.DeadlineExceeded
 }
 
-// Class returns [policy.Transient]: another attempt may be faster. If not even
-// a connection came about in time, it is [policy.NotSent].
+// Class returns [policy.Transient]: another attempt may be faster. If the call had
+// not even taken effect in time, for want of a connection or of a token for
+// instance, the class is that of the operation's own error.
 func (e *exceededError) Class() policy.Class {
-	if policy.ClassOf(e.err) == policy.NotSent {
-		return policy.NotSent
+	if policy.NoEffect(e.err) {
+		return policy.ClassOf(e.err)
 	}
 	return policy.Transient
 }
