@@ -62,6 +62,8 @@ func TestClassOf(t *testing.T) {
 		{"no such file", fs.ErrNotExist, policy.Permanent, "_OTHER", false},
 		{"not permitted", &os.PathError{Op: "open", Path: "/", Err: syscall.EACCES}, policy.Permanent, "_OTHER", false},
 		{"dial of a missing socket", &net.OpError{Op: "dial", Err: syscall.ENOENT}, policy.NotSent, "connect", true},
+		{"one of several not sent", errors.Join(io.ErrUnexpectedEOF, syscall.ECONNREFUSED), policy.Transient, "eof", false},
+		{"several not sent", errors.Join(&net.DNSError{}, &os.SyscallError{Syscall: "connect", Err: syscall.ECONNREFUSED}), policy.NotSent, "connect", true},
 		{"unsupported", errors.ErrUnsupported, policy.Permanent, "_OTHER", false},
 		{"malformed URL", malformed, policy.Permanent, "_OTHER", false},
 		{"URL error of a refused connection", &url.Error{Op: "Get", URL: "http://localhost", Err: syscall.ECONNREFUSED}, policy.NotSent, "connect", true},

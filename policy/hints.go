@@ -7,7 +7,7 @@ import (
 
 // RetryAfter returns how long the sender of err asks to be left alone, which
 // errors say with a method RetryAfter() (time.Duration, bool). It is never
-// negative.
+// negative, and a day at most.
 func RetryAfter(err error) (time.Duration, bool) {
 	e, ok := errors.AsType[interface {
 		error
@@ -17,7 +17,7 @@ func RetryAfter(err error) (time.Duration, bool) {
 		return 0, false
 	}
 	d, ok := e.RetryAfter()
-	return max(0, d), ok
+	return min(max(0, d), 24*time.Hour), ok
 }
 
 // NoEffect reports whether err certainly came before the call took any effect,

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"syscall"
 )
 
@@ -25,9 +26,9 @@ func known(err error) kind {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return kind{Canceled, "canceled"}
-	case is[*net.DNSError](err):
+	case everywhere(err, isDNS):
 		return kind{NotSent, "dns"}
-	case isDial(err), errors.Is(err, syscall.ECONNREFUSED):
+	case everywhere(err, isDial):
 		return kind{NotSent, "connect"}
 	case isTimeout(err):
 		return kind{Transient, "timeout"}
@@ -51,9 +52,34 @@ func is[E error](err error) bool {
 	return ok
 }
 
+// everywhere reports whether ok holds for an error in every branch of err: of
+// several joined errors, one that certainly had no effect says nothing about the
+// others.
+func everywhere(err error, ok func(error) bool) bool {
+	if err == nil || ok(err) {
+		return err != nil
+	}
+	switch e := err.(type) { //nolint:errorlint // It goes through the tree itself.
+	case interface{ Unwrap() error }:
+		return everywhere(e.Unwrap(), ok)
+	case interface{ Unwrap() []error }:
+		branches := e.Unwrap()
+		return len(branches) > 0 && !slices.ContainsFunc(branches, func(err error) bool { return !everywhere(err, ok) })
+	default:
+		return false
+	}
+}
+
+func isDNS(err error) bool {
+	_, ok := err.(*net.DNSError) //nolint:errorlint // One error of a tree.
+	return ok
+}
+
 func isDial(err error) bool {
-	e, ok := errors.AsType[*net.OpError](err)
-	return ok && e.Op == "dial"
+	if e, ok := err.(*net.OpError); ok && e.Op == "dial" { //nolint:errorlint // One error of a tree.
+		return true
+	}
+	return isDNS(err) || err == syscall.ECONNREFUSED //nolint:errorlint // One error of a tree.
 }
 
 func isTimeout(err error) bool {

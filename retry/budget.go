@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,7 +16,7 @@ type BudgetConfig struct {
 	Ratio float64 `json:"ratio" yaml:"ratio"`
 
 	// MinPerSecond is how many retries are allowed in any case, for clients
-	// with few calls. Default: 10.
+	// with few calls; next to none with a number like 0.001. Default: 10.
 	MinPerSecond float64 `json:"min_per_second" yaml:"min_per_second"`
 
 	// Window is how far back calls and retries are counted. Default: 10 s.
@@ -32,6 +31,7 @@ type Budget struct {
 	config BudgetConfig
 	start  time.Time
 	width  time.Duration // of a slot
+	latest atomic.Int64  // the number of the last slot
 	calls  ring
 
 	mu      sync.Mutex // held to compare and withdraw in one step
@@ -62,11 +62,11 @@ func (b *Budget) validate() error {
 	if !(c.Ratio >= 0) || c.Ratio > 100 {
 		errs = append(errs, fmt.Errorf("invalid Budget.Ratio %v: want a number from 0 to 100", c.Ratio))
 	}
-	if !(c.MinPerSecond >= 0) || math.IsInf(c.MinPerSecond, 1) {
-		errs = append(errs, fmt.Errorf("invalid Budget.MinPerSecond %v: want a finite number of at least 0", c.MinPerSecond))
+	if !(c.MinPerSecond >= 0) || c.MinPerSecond > 1e6 {
+		errs = append(errs, fmt.Errorf("invalid Budget.MinPerSecond %v: want a number from 0 to 1e6", c.MinPerSecond))
 	}
-	if c.Window < time.Millisecond*slots {
-		errs = append(errs, fmt.Errorf("invalid Budget.Window %v: want at least %v", c.Window, time.Millisecond*slots))
+	if c.Window < time.Millisecond*slots || c.Window > maxInterval {
+		errs = append(errs, fmt.Errorf("invalid Budget.Window %v: want %v to %v", c.Window, time.Millisecond*slots, maxInterval))
 	}
 	return errors.Join(errs...)
 }
@@ -102,11 +102,20 @@ func (b *Budget) refund(slot int64) {
 	}
 }
 
-// slot returns the number of the part of the window that is now. It is never
-// negative, even if time has been turned back, as testing/synctest does for a
-// budget that was made outside of its bubble.
+// slot returns the number of the part of the window that is now.
+//
+// Time may be turned back: testing/synctest does that, by decades, for a budget
+// that was made outside of its bubble. The budget then begins anew.
 func (b *Budget) slot() int64 {
-	return max(0, int64(time.Since(b.start)/b.width))
+	now := int64(time.Since(b.start) / b.width)
+	switch latest := b.latest.Load(); {
+	case now > latest:
+		b.latest.CompareAndSwap(latest, now)
+	case now < latest-slots && b.latest.CompareAndSwap(latest, now):
+		b.calls.clear()
+		b.retries.clear()
+	}
+	return now
 }
 
 // slots is how many parts a window has, the current one not counted: what is
@@ -117,29 +126,17 @@ const slots = 10
 // concurrent use and takes no lock, since every call is counted.
 type ring [slots + 1]atomic.Uint64 // the slot's number, and below it the count
 
-// countBits is how many bits of an element are the count. What remains for the
-// number lasts for 49 days of the shortest slots, and for centuries of usual ones,
-// before an old count could be taken for a new one.
-const (
-	countBits = 32
-	countMask = 1<<countBits - 1
-)
-
-// add adds n to the count of a slot. A slot that is older than the window is
-// left alone.
-func (r *ring) add(slot int64, n int) {
-	number := uint64(slot) & countMask
-	element := &r[slot%int64(len(r))]
+// add adds n to the count of a slot. What the ring has counted in the slot's
+// place for another one is forgotten.
+func (r *ring) add(slot int64, n int32) {
+	element := r.element(slot)
 	for {
 		old := element.Load()
-		count := 0
-		switch found := old >> countBits; {
-		case found == number:
-			count = int(old & countMask)
-		case found > number || n < 0:
-			return
+		count := int32(old)
+		if !holds(old, slot) {
+			count = 0
 		}
-		if element.CompareAndSwap(old, number<<countBits|uint64(max(0, count+n))) {
+		if count+n < 0 || element.CompareAndSwap(old, uint64(uint32(slot))<<32|uint64(uint32(count+n))) {
 			return
 		}
 	}
@@ -148,11 +145,27 @@ func (r *ring) add(slot int64, n int) {
 // sum returns the count of the window that ends with slot.
 func (r *ring) sum(slot int64) int {
 	total := 0
-	for i := range r {
-		element := r[i].Load()
-		if age := slot - int64(element>>countBits); age >= 0 && age <= slots {
-			total += int(element & countMask)
+	for past := range int64(len(r)) {
+		if element := r.element(slot - past).Load(); holds(element, slot-past) {
+			total += int(int32(element))
 		}
 	}
 	return total
+}
+
+// element returns the place of a slot, whose number may be negative.
+func (r *ring) element(slot int64) *atomic.Uint64 {
+	n := int64(len(r))
+	return &r[(slot%n+n)%n]
+}
+
+// holds reports whether element is the one of slot. Numbers are compared by 32
+// bits, so an old count could be taken for a new one after 49 days of the shortest
+// slots, and after centuries of usual ones.
+func holds(element uint64, slot int64) bool { return uint32(element>>32) == uint32(slot) }
+
+func (r *ring) clear() {
+	for i := range r {
+		r[i].Store(0)
+	}
 }

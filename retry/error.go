@@ -3,6 +3,7 @@ package retry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -31,17 +32,36 @@ type Error struct {
 	// end is what ended the call after Err: that of the context, or another
 	// policy's refusal of the last attempt. It is nil if Err did.
 	end error
+
+	noEffect bool // whether no attempt has had any effect
+}
+
+// add takes down that one more attempt has failed, with err. What is not the
+// operation's own failure, but the end of ctx or a policy's refusal, does not take
+// the place of one that is.
+func (e *Error) add(ctx context.Context, err error) {
+	class := policy.ClassOf(err)
+	e.noEffect = e.noEffect && (policy.NoEffect(err) || class == policy.Rejected)
+	if ctx.Err() != nil || class == policy.Rejected || class == policy.Canceled {
+		e.end = err
+		return
+	}
+	e.Err, e.end = err, nil
 }
 
 // giveUp returns the error of a call that is not tried again, and tells the
 // reason.
-func giveUp(ctx context.Context, call policy.Call, reason Reason, failure, end error) error {
+func (e *Error) giveUp(ctx context.Context, call policy.Call, reason Reason) error {
+	e.Attempts, e.Reason = call.Attempt, reason
+	if ctx.Err() != nil && e.end == nil {
+		e.end = context.Cause(ctx)
+	}
 	event := "retry.aborted"
 	if reason == ReasonAttempts {
 		event = "retry.exhausted"
 	}
-	call.Emit(ctx, event, slog.Int("attempts", call.Attempt), slog.String("reason", string(reason)))
-	return &Error{call.Attempt, reason, failure, end}
+	call.Emit(ctx, event, slog.Int("attempts", e.Attempts), slog.String("reason", string(reason)))
+	return e
 }
 
 // Error tells why there was no other attempt, how many there were, and what the
@@ -91,22 +111,35 @@ func (e *Error) Is(target error) bool {
 }
 
 // Class returns the class of the last failure, unless the budget or the caller
-// ended the call.
+// ended the call. It is not [policy.NotSent] if any attempt was.
 func (e *Error) Class() policy.Class {
-	switch e.Reason {
-	case ReasonBudget:
+	class := policy.ClassOf(e.Err)
+	switch {
+	case e.Reason == ReasonBudget:
 		return policy.Rejected
-	case ReasonCanceled:
+	case e.Reason == ReasonCanceled:
 		return policy.Canceled
+	case class == policy.NotSent && !e.noEffect:
+		return policy.Transient
 	default:
-		return policy.ClassOf(e.Err)
+		return class
 	}
 }
 
-// NoEffect reports whether neither the last failure nor what came after it had
-// any effect, see [policy.NoEffect].
-func (e *Error) NoEffect() bool {
-	return policy.NoEffect(e.Err) && (e.end == nil || policy.NoEffect(e.end))
+// NoEffect reports whether no attempt has had any effect, see
+// [policy.NoEffect].
+func (e *Error) NoEffect() bool { return e.noEffect }
+
+// Timeout reports whether the last failure, or what came after it, was a
+// timeout, as [net.Error] asks for.
+func (e *Error) Timeout() bool { return timedOut(e.Err) || timedOut(e.end) }
+
+func timedOut(err error) bool {
+	t, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && t.Timeout()
 }
 
 // ErrorType returns the type of the last failure, unless the budget or the

@@ -140,34 +140,30 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 // again carries on after the first attempt has failed with err.
 func (p *Policy) again(ctx context.Context, call policy.Call, next policy.Handler, err error) error {
 	intervals := p.config.intervals()
-	failure := err // the last one with a cause of its own
-	var end error  // what came after it, if anything
+	story := &Error{Err: err, noEffect: policy.NoEffect(err)}
 	for {
 		if reason := p.reasonToStop(ctx, call, err); reason != "" {
-			return giveUp(ctx, call, reason, failure, end)
+			return story.giveUp(ctx, call, reason)
 		}
 		delay, source := intervals.next(err)
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= delay {
-			return giveUp(ctx, call, ReasonDeadline, failure, end)
+			return story.giveUp(ctx, call, ReasonDeadline)
 		}
 		slot, ok := p.config.Budget.withdraw()
 		if !ok {
-			return giveUp(ctx, call, ReasonBudget, failure, end)
+			return story.giveUp(ctx, call, ReasonBudget)
 		}
-		if end := wait(ctx, call, delay, source, err); end != nil {
+		if err := wait(ctx, call, delay, source, err); err != nil {
 			p.config.Budget.refund(slot)
-			return giveUp(ctx, call, ended(ctx), failure, end)
+			story.end = err
+			return story.giveUp(ctx, call, ended(ctx))
 		}
 		call.Attempt++
 		if err = next(ctx, call); err == nil {
 			call.Emit(ctx, "retry.recovered", slog.Int("attempts", call.Attempt))
 			return nil
 		}
-		if ctx.Err() == nil && !refused(err) {
-			failure, end = err, nil
-		} else {
-			end = err
-		}
+		story.add(ctx, err)
 	}
 }
 
@@ -182,13 +178,6 @@ func wait(ctx context.Context, call policy.Call, delay time.Duration, source str
 	}
 	call.Emit(ctx, "retry.scheduled", attrs[:]...)
 	return call.Wait(ctx, delay, "backoff after "+errorType, attrs[:]...)
-}
-
-// refused reports whether err is not the operation's failure, but a policy's
-// refusal to carry it out, or its loss of interest.
-func refused(err error) bool {
-	class := policy.ClassOf(err)
-	return class == policy.Rejected || class == policy.Canceled
 }
 
 // reasonToStop returns why a call that failed with err is not tried again, or

@@ -218,7 +218,7 @@ func TestDoesNotWaitBeyondTheDeadline(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		calls, start := 0, time.Now()
-		err := retry.New(retry.Config{}).Do(ctx, policy.Call{}, failing(&calls, asking{after: 5 * time.Second}))
+		err := retry.New(retry.Config{Jitter: retry.NoJitter}).Do(ctx, policy.Call{}, failing(&calls, asking{after: 5 * time.Second}))
 		e, ok := errors.AsType[*retry.Error](err)
 		if took := time.Since(start); took != 0 || !ok || e.Reason != retry.ReasonDeadline || !errors.Is(err, asking{after: 5 * time.Second}) {
 			t.Errorf("Do() = %v after %v, want the last error at once, and the deadline as reason", err, took)
@@ -303,9 +303,81 @@ func TestCanceledCallIsNotTriedAgain(t *testing.T) {
 		cancel()
 		return io.EOF
 	})
-	if calls != 1 || !errors.Is(err, io.EOF) || policy.ClassOf(err) != policy.Canceled || policy.ErrorType(err) != "canceled" {
+	if calls != 1 || !errors.Is(err, io.EOF) || !errors.Is(err, context.Canceled) || policy.ClassOf(err) != policy.Canceled || policy.ErrorType(err) != "canceled" {
 		t.Errorf("Do() = %v of class %v after %d calls, want it canceled after 1", err, policy.ClassOf(err), calls)
 	}
+}
+
+// What an attempt has done is not undone by one after it that did nothing.
+func TestEffectOfOneAttemptIsThatOfTheCall(t *testing.T) {
+	dial := policy.WithClass(errors.New("refused"), policy.NotSent)
+	rejected := policy.WithClass(errors.New("open"), policy.Rejected)
+	for _, tt := range []struct {
+		name string
+		errs []error // the last of which ends with the deadline if it is nil
+		want bool
+	}{
+		{"never sent", []error{dial, dial, dial}, true},
+		{"throttled before effect", []error{asking{noEffect: true}, dial, dial}, true},
+		{"not sent, then rejected", []error{dial, rejected}, true},
+		{"sent once", []error{io.EOF, dial, dial}, false},
+		{"not sent, then sent until the deadline", []error{dial, nil}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				calls := 0
+				err := retry.New(retry.Config{}).Do(ctx, policy.Call{}, func(ctx context.Context, _ policy.Call) error {
+					if calls++; tt.errs[calls-1] != nil {
+						return tt.errs[calls-1]
+					}
+					<-ctx.Done()
+					return ctx.Err()
+				})
+				if got := policy.NoEffect(err); got != tt.want {
+					t.Errorf("NoEffect(%v) = %v, want %v", err, got, tt.want)
+				}
+				if got := policy.ClassOf(err) == policy.NotSent; got && !tt.want {
+					t.Errorf("class of %v is %v, want another", err, policy.NotSent)
+				}
+			})
+		})
+	}
+}
+
+func TestNestedRetriesMakeAOnceCallOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempt, inner, outer := timeout.New(timeout.Config{Limit: time.Second}), retry.New(retry.Config{}), retry.New(retry.Config{})
+		calls, effects := 0, 0
+		err := outer.Do(t.Context(), policy.Call{Once: true}, func(ctx context.Context, call policy.Call) error {
+			return attempt.Do(ctx, call, func(ctx context.Context, call policy.Call) error {
+				return inner.Do(ctx, call, func(ctx context.Context, _ policy.Call) error {
+					if calls++; calls%2 == 1 {
+						return policy.WithClass(errTest, policy.NotSent)
+					}
+					effects++
+					<-ctx.Done()
+					return ctx.Err()
+				})
+			})
+		})
+		if effects != 1 || !errors.Is(err, timeout.ErrExceeded) {
+			t.Errorf("Do() = %v after %d effects, want a timeout after 1", err, effects)
+		}
+	})
+}
+
+func TestAskedForAges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		calls := 0
+		err := retry.New(retry.Config{}).Do(ctx, policy.Call{}, failing(&calls, asking{after: math.MaxInt64}))
+		if e, ok := errors.AsType[*retry.Error](err); calls != 1 || !ok || e.Reason != retry.ReasonDeadline {
+			t.Errorf("Do() = %v after %d attempts, want it to end for the deadline after 1", err, calls)
+		}
+	})
 }
 
 func TestError(t *testing.T) {
@@ -354,7 +426,7 @@ func TestValidate(t *testing.T) {
 		{retry.Config{Jitter: 9}, "invalid Jitter 9: want FullJitter"},
 		{retry.Config{Budget: retry.NewBudget(retry.BudgetConfig{Ratio: -1})}, "invalid Budget.Ratio -1"},
 		{retry.Config{Budget: retry.NewBudget(retry.BudgetConfig{MinPerSecond: math.Inf(1)})}, "invalid Budget.MinPerSecond +Inf"},
-		{retry.Config{Budget: retry.NewBudget(retry.BudgetConfig{Window: 1})}, "invalid Budget.Window 1ns: want at least 10ms"},
+		{retry.Config{Budget: retry.NewBudget(retry.BudgetConfig{Window: 1})}, "invalid Budget.Window 1ns: want 10ms to 24h"},
 	} {
 		p := retry.New(tt.config)
 		err := p.Validate()

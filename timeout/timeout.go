@@ -128,3 +128,6 @@ func (e *exceededError) Class() policy.Class {
 }
 
 func (e *exceededError) ErrorType() string { return "timeout" }
+
+// Timeout returns true, as [net.Error] asks for.
+func (e *exceededError) Timeout() bool { return true }
