@@ -86,10 +86,14 @@ func (c Call) Resolve(value any) error {
 var errNoResult = errors.New("policy: the call has no result to resolve")
 
 // Emit tells of a decision worth knowing. Events are named package.past
-// participle, such as "retry.scheduled", and are part of a policy's interface;
-// a call that goes well emits nothing. The last event names the policy's span:
-// "retry: exhausted". It must not be called with a lock held that the
-// policy's other methods take: observers may call them.
+// participle, such as "retry.exhausted", and are part of a policy's interface;
+// a call that goes well emits nothing. The last event names the policy's span,
+// "retry: exhausted", and its attributes are the span's. An event that is emitted
+// with the context of a [Call.Step] belongs to that step, and leaves the policy's
+// span alone.
+//
+// Emit must not be called with a lock held that the policy's other methods take:
+// observers may call them.
 func (c Call) Emit(ctx context.Context, event string, attrs ...slog.Attr) {
 	if c.recorder != nil {
 		// Cloned, so that attrs stays on the caller's stack when nobody listens.
@@ -115,6 +119,11 @@ func endNothing(error) {}
 func (c Call) Wait(ctx context.Context, d time.Duration, name string, attrs ...slog.Attr) error {
 	ctx, end := c.Step(ctx, name, attrs...)
 	defer end(nil)
+	return Sleep(ctx, d)
+}
+
+// Sleep sleeps for d. If ctx ends first, it returns ctx's cause at once.
+func Sleep(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

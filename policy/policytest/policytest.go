@@ -45,6 +45,7 @@ func Run(t *testing.T, create func() policy.Policy) {
 		{"lets Goexit pass and gives everything back", survivesGoexit},
 		{"ends with the operation when the caller leaves", endsWithCaller},
 		{"ends its waits when the caller leaves", endsWaits},
+		{"ends the wait for another call when the caller leaves", endsWaitForOthers},
 		{"works after callers have left", survivesCancel},
 	}
 	if create == nil || create() == nil {
@@ -148,12 +149,26 @@ func keepsContext(t *testing.T, p policy.Policy) {
 func keepsCauses(t *testing.T, p policy.Policy) {
 	for class := policy.Transient; class <= policy.Permanent; class++ {
 		cause := policy.WithClass(fmt.Errorf("%w of class %v", errTest, class), class)
-		err := p.Do(t.Context(), testCall, func(context.Context, policy.Call) error { return cause })
-		// A policy may refuse the call, or have an answer of its own.
-		if err != nil && !errors.Is(err, errTest) && !errors.Is(err, policy.ErrRejected) {
+		op := new(operation)
+		err := p.Do(t.Context(), testCall.WithOperation(op), func(context.Context, policy.Call) error { return cause })
+		switch {
+		case err == nil && !op.resolved:
+			t.Errorf("Do() = nil, want %v: a policy that has an answer of its own gives it by Call.Resolve", cause)
+		case err != nil && !errors.Is(err, errTest) && !errors.Is(err, policy.ErrRejected):
 			t.Errorf("Do() = %v, want an error that wraps %v", err, cause)
 		}
 	}
+}
+
+// An operation takes any value for its result.
+type operation struct{ resolved bool }
+
+func (o *operation) Do(context.Context, policy.Call) error { return nil }
+func (o *operation) Accepts(string) bool                   { return true }
+
+func (o *operation) Resolve(any) error {
+	o.resolved = true
+	return nil
 }
 
 func isConcurrent(t *testing.T, p policy.Policy) {
@@ -242,6 +257,35 @@ func endsWaits(t *testing.T, p policy.Policy) {
 			t.Errorf("Do() = %v of an operation that fails with class %v ended %v after the caller left, want at once", err, class, late)
 		}
 	}
+}
+
+// endsWaitForOthers has a call wait for what another one holds, if the policy
+// makes calls wait at all.
+func endsWaitForOthers(t *testing.T, p policy.Policy) {
+	release := make(chan struct{})
+	var holders sync.WaitGroup
+	for range 20 {
+		holders.Go(func() {
+			_ = p.Do(t.Context(), testCall, func(ctx context.Context, _ policy.Call) error {
+				select {
+				case <-release:
+				case <-ctx.Done():
+				}
+				return nil
+			})
+		})
+	}
+	synctest.Wait()
+	// If the call does not end by itself, it does after an hour, to say so.
+	late := time.AfterFunc(time.Hour, func() { close(release) })
+	after, err := abandon(t, p, block)
+	if after > 0 {
+		t.Errorf("Do() = %v, %v after the caller left, while others hold what it waits for: want it at once", err, after)
+	}
+	if late.Stop() {
+		close(release)
+	}
+	holders.Wait()
 }
 
 func survivesCancel(t *testing.T, p policy.Policy) {
