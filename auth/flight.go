@@ -20,6 +20,7 @@ import (
 type flight struct {
 	why reason
 	old *oauth2.Token
+	ctx context.Context // that of its step; set before it lands
 
 	done       chan struct{} // closed when generation or failure is set
 	once       sync.Once
@@ -89,6 +90,7 @@ type flightOf struct{ *grant }
 func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 	ctx = context.WithoutCancel(ctx)
 	stepCtx, end := call.Step(ctx, "token refresh: "+string(f.why), g.stepAttrs(f)...)
+	f.ctx = stepCtx
 	flightCtx, cancel := context.WithTimeout(context.WithValue(stepCtx, flightOf{g}, true), g.timeout)
 	defer cancel()
 
@@ -114,14 +116,14 @@ func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 		if !byLeader {
 			// No caller could guard itself against the panic of an observer here.
 			defer func() { _ = recover() }()
-			g.tell(ctx, call, f, next)
+			g.tell(call, f, next)
 		}
 	}()
 	token, err = g.source.Token(flightCtx, f.old)
 }
 
 // tell tells of the generation that a flight has brought, if it has.
-func (g *grant) tell(ctx context.Context, call policy.Call, f *flight, next *generation) {
+func (g *grant) tell(call policy.Call, f *flight, next *generation) {
 	if next == nil {
 		return
 	}
@@ -129,7 +131,7 @@ func (g *grant) tell(ctx context.Context, call policy.Call, f *flight, next *gen
 	if next.usable != unlimited {
 		attrs = append(attrs, slog.Duration("token.expires_in", next.token.Expiry.Sub(next.asked).Round(time.Millisecond)))
 	}
-	call.Emit(ctx, "auth.refreshed", attrs...)
+	call.Emit(f.ctx, "auth.refreshed", attrs...)
 }
 
 func (g *grant) stepAttrs(f *flight) []slog.Attr {

@@ -61,7 +61,7 @@ func (g *grant) obtain(ctx context.Context, call policy.Call, refused *generatio
 		}
 		err := f.wait(ctx, call, leads)
 		if leads && !f.leave() {
-			g.tell(ctx, call, f, f.generation)
+			g.tell(call, f, f.generation)
 		}
 		if err != nil {
 			return nil, err

@@ -24,8 +24,10 @@ type exchange struct {
 	sends    int            // how often the request was sent
 	inFlight int            // how many sends have not been answered
 	good     *http.Response // the answer to settle for, if any
+	goodAt   int            // how many sends there were when it came
 	bad      []*StatusError // the answers that were failures, not discarded yet
 	failed   error          // the last failure
+	over     bool           // nobody wants an answer any more
 }
 
 // Accepts implements [policy.Operation].
@@ -46,10 +48,7 @@ func (x *exchange) Resolve(value any) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.good != nil && x.good != response {
-		drain(x.good)
-	}
-	x.good = response
+	x.replace(response)
 	return nil
 }
 
@@ -74,7 +73,7 @@ func (x *exchange) Do(ctx context.Context, call policy.Call) error {
 	case failure(response.StatusCode):
 		return x.failAs(response)
 	default:
-		x.keep(response)
+		x.keep(response, sends)
 		return nil
 	}
 }
@@ -97,12 +96,15 @@ func (x *exchange) header(call policy.Call) (http.Header, error) {
 	return header, nil
 }
 
-// begin prepares for sending: it provides a body, and discards the answers to
+// begin prepares for sending: it provides a body, and discards the failures of
 // earlier sends, which nobody can want any more, unless others are in flight,
 // whose policies may settle for them.
 func (x *exchange) begin() (body io.ReadCloser, sends int, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.over {
+		return nil, 0, errOver
+	}
 	body = x.req.Body
 	if x.sends > 0 && hasBody(x.req) {
 		if x.req.GetBody == nil {
@@ -113,7 +115,7 @@ func (x *exchange) begin() (body io.ReadCloser, sends int, err error) {
 		}
 	}
 	if x.inFlight == 0 {
-		x.discard(nil)
+		x.discardBad(nil)
 	}
 	x.sends++
 	x.inFlight++
@@ -135,16 +137,24 @@ func (x *exchange) end() {
 	x.inFlight--
 }
 
-// keep has x settle for response. Of several, from concurrent sends, the first
-// is kept.
-func (x *exchange) keep(response *http.Response) {
+// keep has x settle for the response to the given send. Of concurrent sends
+// the first answer is kept; that of a later one takes the place of it.
+func (x *exchange) keep(response *http.Response, send int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.good != nil {
+	if x.over || x.good != nil && send <= x.goodAt {
 		drain(response)
 		return
 	}
-	x.good = response
+	x.replace(response)
+}
+
+// replace has x settle for response.
+func (x *exchange) replace(response *http.Response) {
+	if x.good != nil && x.good != response {
+		drain(x.good)
+	}
+	x.good, x.goodAt = response, x.sends
 }
 
 // failAs returns the failure that response is.
@@ -152,6 +162,10 @@ func (x *exchange) failAs(response *http.Response) error {
 	err := &StatusError{StatusCode: response.StatusCode, response: response, received: time.Now(), final: !replayable(x.req)}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.over {
+		drain(response)
+		return err
+	}
 	x.bad = append(x.bad, err)
 	x.failed = err
 	return err
@@ -194,8 +208,8 @@ func (x *exchange) choose(err error) *http.Response {
 		return x.good
 	case err == nil && len(x.bad) > 0:
 		return x.bad[len(x.bad)-1].response
-	case x.req.Context().Err() != nil:
-		return nil // nobody could read it
+	case policy.ClassOf(err) == policy.Canceled:
+		return nil // it could not be read
 	}
 	for _, status := range slices.Backward(x.bad) {
 		if wraps(err, status) {
@@ -210,12 +224,17 @@ func (x *exchange) discard(but *http.Response) {
 	if x.good != nil && x.good != but {
 		drain(x.good)
 	}
+	x.good = nil
+	x.discardBad(but)
+}
+
+func (x *exchange) discardBad(but *http.Response) {
 	for _, status := range x.bad {
 		if status.response != but {
 			drain(status.response)
 		}
 	}
-	x.good, x.bad = nil, x.bad[:0]
+	x.bad = x.bad[:0]
 }
 
 // close leaves nothing open, also when a policy panics or rejects the request
@@ -223,6 +242,7 @@ func (x *exchange) discard(but *http.Response) {
 func (x *exchange) close() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.over = true
 	x.discard(nil)
 	if x.sends == 0 && x.req.Body != nil {
 		_ = x.req.Body.Close()

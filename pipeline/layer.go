@@ -26,8 +26,8 @@ func kindOf(p policy.Policy) string {
 
 // do passes a call through the layer's policy.
 func (l *layer) do(ctx context.Context, call policy.Call) error {
-	if _, ok := call.Operation().(*traced); ok {
-		return l.trace(ctx, call)
+	if t, ok := call.Operation().(*traced); ok {
+		return l.trace(ctx, call, t)
 	}
 	return l.policy.Do(ctx, l.speaks(call), l.next)
 }

@@ -86,7 +86,12 @@ func Must(p *Pipeline, err error) *Pipeline {
 }
 
 // Name implements [policy.Policy].
-func (p *Pipeline) Name() string { return p.name }
+func (p *Pipeline) Name() string {
+	if p == nil {
+		return ""
+	}
+	return p.name
+}
 
 // String returns the pipeline's name and those of its policies on one line:
 // "users: retry → breaker → auth".
@@ -103,7 +108,7 @@ func (p *Pipeline) String() string {
 
 // Validate reports whether p was made by other means than [New].
 func (p *Pipeline) Validate() error {
-	if p.first == nil {
+	if p == nil || p.first == nil {
 		return errNotMade
 	}
 	return nil
@@ -154,6 +159,7 @@ var (
 	errNoContext   = policy.WithClass(errors.New("pipeline: invalid context nil: want one from the caller"), policy.Permanent)
 	errNoOperation = policy.WithClass(errors.New("pipeline: invalid operation nil: want a function"), policy.Permanent)
 	errLostCall    = policy.WithClass(errors.New("pipeline: the call leads nowhere: a policy passed on a new Call instead of the one it was given"), policy.Permanent)
+	errNoValue     = policy.WithClass(errors.New("pipeline: a policy settled the call without a result"), policy.Permanent)
 	errNoResult    = policy.WithClass(errors.New("pipeline: the call has no result to resolve"), policy.Permanent)
 )
 
@@ -212,19 +218,25 @@ func policyTitle(i int, p policy.Policy) string {
 	return fmt.Sprintf("policy %d %q", i+1, p.Name())
 }
 
-// prefixed returns the errors that errs consist of, each with a prefix, so
-// that every line of a joined error says where it belongs.
+// prefixed returns the errors that errs join, each with a prefix, so that every
+// line says where it belongs.
 func prefixed(prefix string, errs ...error) []error {
 	var all []error
 	for _, err := range errs {
 		if err == nil {
 			continue
 		}
-		if joined, ok := err.(interface{ Unwrap() []error }); ok {
-			all = append(all, prefixed(prefix, joined.Unwrap()...)...)
-			continue
-		}
-		all = append(all, fmt.Errorf("%s: %w", prefix, err))
+		all = append(all, prefixedParts(prefix, err)...)
 	}
 	return all
+}
+
+func prefixedParts(prefix string, err error) []error {
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
+		// Others than errors.Join have something of their own to say.
+		if joined := errors.Join(list.Unwrap()...); joined != nil && joined.Error() == err.Error() {
+			return prefixed(prefix, list.Unwrap()...)
+		}
+	}
+	return []error{fmt.Errorf("%s: %w", prefix, err)}
 }

@@ -114,6 +114,7 @@ func TestUnusable(t *testing.T) {
 		"nil pipeline":   noPipeline.Do(t.Context(), policy.Call{}, succeed),
 		"zero pipeline":  new(pipeline.Pipeline).Do(t.Context(), policy.Call{}, succeed),
 		"copy of zero":   new(pipeline.Pipeline).WithObserver(nil).Do(t.Context(), policy.Call{}, succeed),
+		"nil is invalid": policy.WithClass(noPipeline.Validate(), policy.Permanent),
 		"nil context":    p.Do(noContext, policy.Call{}, succeed),
 		"nil handler":    p.Do(t.Context(), policy.Call{}, nil),
 		"lost call":      lost.Do(t.Context(), policy.Call{}, succeed),
@@ -200,6 +201,29 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+func TestRunWithoutAResultIsAnError(t *testing.T) {
+	type user struct{}
+	swallow := policy.New("swallow", policyFunc(func(error) error { return nil }))
+	got, err := pipeline.Run(t.Context(), pipeline.Must(pipeline.New("p", swallow)), "users.get", func(context.Context) (*user, error) { return nil, errTest })
+	if got != nil || err == nil || !strings.Contains(err.Error(), "without a result") {
+		t.Errorf("Run() = %v, %v, want an error that says that there is no result", got, err)
+	}
+}
+
+// modal is a policy whose complaint wraps two errors in a sentence of its own.
+type modal struct{ policy.Policy }
+
+func (modal) Validate() error {
+	return fmt.Errorf("invalid Mode 3 (%w): want 1 or 2 (%w)", errTest, errors.ErrUnsupported)
+}
+
+func TestComplaintsAreNotTakenApart(t *testing.T) {
+	_, err := pipeline.New("p", modal{policy.New("modal", passOn)})
+	if want := `pipeline "p": policy 1 "modal": invalid Mode 3 (test): want 1 or 2 (unsupported operation)`; err == nil || err.Error() != want {
+		t.Errorf("New() = %v, want %s", err, want)
+	}
+}
+
 func TestCopiesShareThePolicies(t *testing.T) {
 	calls := 0
 	counter := policy.New("counter", func(ctx context.Context, call policy.Call, next policy.Handler) error {
@@ -262,6 +286,7 @@ func four() *pipeline.Pipeline {
 
 func TestAllocations(t *testing.T) {
 	p, ctx, call := four(), t.Context(), policy.Call{Name: "test", Key: "key"}
+	noSDK := pipeline.Must(pipeline.New("p", slices.Repeat([]policy.Policy{policy.New("pass", passOn)}, 4)...))
 	answer := func(context.Context) (int, error) { return 42, nil }
 	for _, tt := range []struct {
 		name string
@@ -270,8 +295,12 @@ func TestAllocations(t *testing.T) {
 	}{
 		{"Do", func() { _ = p.Do(ctx, call, succeed) }, 0},
 		{"Run", func() { _, _ = pipeline.Run(ctx, p, "test", answer) }, 1},
+		{"Do without an SDK", func() { _ = noSDK.Do(ctx, call, succeed) }, 3},
+		{"Run without an SDK", func() { _, _ = pipeline.Run(ctx, noSDK, "test", answer) }, 4},
 	} {
-		if got := testing.AllocsPerRun(1000, tt.run); got > tt.most {
+		got := testing.AllocsPerRun(1000, tt.run)
+		t.Logf("%s: %v allocations", tt.name, got)
+		if got > tt.most {
 			t.Errorf("%s makes %v allocations, want at most %v", tt.name, got, tt.most)
 		}
 	}

@@ -40,8 +40,9 @@ type result[T any] struct {
 	plain func(context.Context) (T, error)              // either this
 	fn    func(context.Context, policy.Call) (T, error) // or this
 
-	mu    sync.Mutex
-	value T
+	mu      sync.Mutex
+	settled bool
+	value   T
 }
 
 func (r *result[T]) Do(ctx context.Context, call policy.Call) error {
@@ -73,7 +74,7 @@ func (r *result[T]) Accepts(string) bool { return true }
 func (r *result[T]) set(value T) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.value = value
+	r.settled, r.value = true, value
 }
 
 // of returns the result of a call that ended with err.
@@ -83,5 +84,8 @@ func (r *result[T]) of(err error) (T, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.settled {
+		return *new(T), errNoValue
+	}
 	return r.value, nil
 }

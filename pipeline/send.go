@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 
@@ -27,17 +28,14 @@ func (x *exchange) roundTrip(ctx context.Context, header http.Header, body io.Re
 	if ctx.Done() == caller.Done() {
 		return checked(x.base.RoundTrip(x.copy(ctx, header, body)))
 	}
-	sendCtx, cancel := context.WithCancelCause(&grafted{caller, ctx})
-	release := func() { cancel(nil) }
-	keepOn := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-
-	response, err := checked(x.base.RoundTrip(x.copy(sendCtx, header, body))) //nolint:contextcheck // Grafted onto ctx.
+	sendCtx, letGo, release := lease(ctx, caller)
+	response, err := checked(x.base.RoundTrip(x.copy(sendCtx, header, body)))
 	switch {
 	case err != nil:
-		keepOn()
+		letGo()
 		release()
 		return nil, err
-	case !keepOn():
+	case !letGo(): // ctx has ended, and with it the response
 		_ = response.Body.Close()
 		release()
 		return nil, context.Cause(ctx)
@@ -47,6 +45,24 @@ func (x *exchange) roundTrip(ctx context.Context, header http.Header, body io.Re
 		response.Body = releasing(response.Body, release)
 	}
 	return response, nil
+}
+
+// lease returns a context with the values of ctx that ends with caller, and
+// with ctx until that is let go, which fails if ctx has ended before. Release
+// must be called when the context is no longer used.
+func lease(ctx, caller context.Context) (sendCtx context.Context, letGo func() bool, release func()) {
+	free, stop := context.WithoutCancel(ctx), func() {}
+	if deadline, ok := caller.Deadline(); ok {
+		free, stop = context.WithDeadline(free, deadline)
+	}
+	sendCtx, end := context.WithCancelCause(free)
+	leave := context.AfterFunc(caller, func() { end(context.Cause(caller)) })
+	letGo = context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
+	return sendCtx, letGo, func() {
+		leave()
+		end(nil)
+		stop()
+	}
 }
 
 // checked returns what a base transport has returned, if it kept the contract
@@ -65,22 +81,10 @@ func checked(response *http.Response, err error) (*http.Response, error) {
 
 // copy returns a request that the base may do with as it likes.
 func (x *exchange) copy(ctx context.Context, header http.Header, body io.ReadCloser) *http.Request {
-	req := x.req.WithContext(ctx)
-	req.Header, req.Body = header, body
+	req, url := x.req.WithContext(ctx), *x.req.URL
+	req.URL, req.Header, req.Body = &url, header, body
 	return req
 }
-
-// A grafted context lives and ends as one context does, with the values of
-// another.
-type grafted struct {
-	context.Context
-	values context.Context
-}
-
-func (g *grafted) Value(key any) any { return g.values.Value(key) }
-
-// AfterFunc spares package context a goroutine for each child of g.
-func (g *grafted) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(g.Context, f) }
 
 // blame returns the error to be had of a send that failed with err. If a
 // policy's deadline has ended it, that is the reason, and not the cancellation
@@ -97,6 +101,12 @@ type finalError struct{ error }
 
 func (e *finalError) Unwrap() error { return e.error }
 func (e *finalError) Final() bool   { return true }
+
+// Timeout keeps what net.Error and url.Error ask for.
+func (e *finalError) Timeout() bool {
+	t, ok := errors.AsType[net.Error](e.error)
+	return ok && t.Timeout()
+}
 
 // validHeader reports whether a header can be sent as it is (RFC 9110, section
 // 5.1 and 5.5).

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -31,9 +33,10 @@ func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operat
 	}
 	span.SetAttributes(attribute.String("evenkeel.pipeline.name", p.name))
 	s := &speaker{layer: p.root, span: span, root: !inner}
+	t := &traced{Operation: op, root: s}
 	returned := false
-	defer func() { s.end(ctx, err, returned) }()
-	err = p.first(spanCtx, call.WithOperation(&traced{op, s}).WithRecorder(nil))
+	defer func() { s.end(ctx, err, returned, t) }()
+	err = p.first(spanCtx, call.WithOperation(t).WithRecorder(nil))
 	returned = true
 	return err
 }
@@ -41,7 +44,8 @@ func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operat
 // traced is an operation whose policies are traced.
 type traced struct {
 	policy.Operation
-	root *speaker
+	root    *speaker
+	aborted atomic.Bool // by a panic or Goexit, which a span shows already
 }
 
 func (t *traced) Do(ctx context.Context, call policy.Call) error {
@@ -49,11 +53,11 @@ func (t *traced) Do(ctx context.Context, call policy.Call) error {
 }
 
 // trace is do with a span around the policy.
-func (l *layer) trace(ctx context.Context, call policy.Call) (err error) {
+func (l *layer) trace(ctx context.Context, call policy.Call, t *traced) (err error) {
 	spanCtx, span := l.pipeline.tracer.Start(ctx, l.kind)
 	s := &speaker{layer: l, span: span}
 	returned := false
-	defer func() { s.end(ctx, err, returned) }()
+	defer func() { s.end(ctx, err, returned, t) }()
 	s.describe(call)
 	err = l.policy.Do(spanCtx, call.WithRecorder(s), s.next)
 	returned = true
@@ -68,9 +72,9 @@ type speaker struct {
 	root  bool // whether the span shows the outcome of the call
 
 	mu    sync.Mutex
-	said  string // the last event worth a place in the span's name
-	acted bool   // whether that event was more than an explanation
-	inner error  // what next returned last
+	said  string  // the outcome that the last event told of
+	acted bool    // whether that event was more than an explanation
+	inner []error // the failures that next has returned
 }
 
 func (s *speaker) describe(call policy.Call) {
@@ -87,15 +91,17 @@ func (s *speaker) describe(call policy.Call) {
 // next calls on, and remembers the outcome.
 func (s *speaker) next(ctx context.Context, call policy.Call) error {
 	err := s.layer.next(ctx, call)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.inner = err
+	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.inner = append(s.inner, err)
+	}
 	return err
 }
 
 // Emit implements [policy.Recorder].
 func (s *speaker) Emit(ctx context.Context, event policy.Event) {
-	if !quiet[event.Name] {
+	if s.layer.policy == nil || trace.SpanContextFromContext(ctx).SpanID() == s.span.SpanContext().SpanID() {
 		namespace, outcome := split(event.Name)
 		s.span.SetAttributes(attributes(namespace, event.Attrs)...)
 		s.mu.Lock()
@@ -123,7 +129,7 @@ func (s *speaker) Step(ctx context.Context, call policy.Call, name string, attrs
 //
 // ctx is the one that the policy was given: where that has ended, the failure
 // was made further out. A caller's cancellation is no failure at all.
-func (s *speaker) end(ctx context.Context, err error, returned bool) {
+func (s *speaker) end(ctx context.Context, err error, returned bool, t *traced) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	isPolicy := s.layer.policy != nil
@@ -132,7 +138,9 @@ func (s *speaker) end(ctx context.Context, err error, returned bool) {
 	}
 	switch {
 	case !returned:
-		fail(s.span, "panic")
+		if first := t.aborted.CompareAndSwap(false, true); first || s.root {
+			fail(s.span, "panic")
+		}
 	case err == nil, left(ctx, err):
 	case s.root, isPolicy && ctx.Err() == nil && s.made(err):
 		fail(s.span, policy.ErrorType(err))
@@ -143,10 +151,9 @@ func (s *speaker) end(ctx context.Context, err error, returned bool) {
 // made reports whether err is the policy's own, and not merely passed on from
 // next, be it with a word of context.
 func (s *speaker) made(err error) bool {
-	if same(err, s.inner) {
-		return false
-	}
-	return s.acted || s.inner == nil || !wraps(err, s.inner)
+	isSame := func(inner error) bool { return same(err, inner) }
+	isWrapped := func(inner error) bool { return wraps(err, inner) }
+	return !slices.ContainsFunc(s.inner, isSame) && (s.acted || !slices.ContainsFunc(s.inner, isWrapped))
 }
 
 // left reports whether a call failed because its caller left.

@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -383,19 +385,63 @@ func TestTraceShowsOnlyTheLastDecision(t *testing.T) {
 }
 
 func TestTraceOfPanicAndGoexit(t *testing.T) {
-	p, spans := recorded(pipeline.Must(pipeline.New("users", steady(1))))
+	p, spans := recorded(pipeline.Must(pipeline.New("users", steady(1), timeout.New(timeout.Config{}))))
 	func() {
 		defer func() { _ = recover() }()
 		_ = p.Do(t.Context(), policy.Call{}, func(context.Context, policy.Call) error { panic("test") })
 	}()
-	if ended := len(spans.Ended()); ended != 2 {
-		t.Errorf("%d spans ended, want 2", ended)
+	if ended := len(spans.Ended()); ended != 3 {
+		t.Errorf("%d spans ended, want 3", ended)
 	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_ = p.Do(t.Context(), policy.Call{}, func(context.Context, policy.Call) error {
+			runtime.Goexit()
+			return nil
+		})
+	})
+	wg.Wait()
 	got := durations.ReplaceAllString(outline(spans.Started(), "error.type"), "")
 	compare(t, got, `
 		users ✗ type=panic
-		  retry ✗ type=panic
+		  retry
+		    timeout ✗ type=panic
+		users ✗ type=panic
+		  retry
+		    timeout ✗ type=panic
 		`)
+}
+
+// A policy that calls on several times may return any of the errors.
+func TestTraceOfAnEarlierError(t *testing.T) {
+	twice := policy.New("twice", func(ctx context.Context, call policy.Call, next policy.Handler) error {
+		first := next(ctx, call)
+		_ = next(ctx, call)
+		return first
+	})
+	p, spans := recorded(pipeline.Must(pipeline.New("users", twice)))
+	_ = p.Do(t.Context(), policy.Call{}, func(context.Context, policy.Call) error { return errors.New("new each time") })
+	compare(t, durations.ReplaceAllString(outline(spans.Started()), ""), `
+		users ✗
+		  twice
+		`)
+}
+
+// Where the context that a policy was given has ended, the failure was made
+// further out.
+func TestTraceOfATimeoutAroundARetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, spans := recorded(pipeline.Must(pipeline.New("users", timeout.New(timeout.Config{Limit: time.Second}), steady(2))))
+		_ = p.Do(t.Context(), policy.Call{}, func(ctx context.Context, _ policy.Call) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		compare(t, outline(spans.Started(), "error.type"), `
+		users ✗ 1s type=timeout
+		  timeout: exceeded ✗ 1s type=timeout
+		    retry: aborted 1s
+		`)
+	})
 }
 
 func TestTraceOfWhatAPolicySays(t *testing.T) {

@@ -28,7 +28,8 @@ import (
 // do the call's spans. Only the request's own context governs the reading of the
 // body.
 //
-// Headers that policies add never replace one that the caller has set. They
+// If it traces, it writes the trace context into the request, in place of one that
+// the caller has written there. Headers that policies add never replace one that the caller has set. They
 // go to the origin of a redirect chain's first request only, and to none once a
 // redirect has left it.
 func (p *Pipeline) Transport(base http.RoundTripper) http.RoundTripper {
@@ -83,5 +84,6 @@ var (
 	errNoURL      = policy.WithClass(errors.New("pipeline: invalid request: no URL"), policy.Permanent)
 	errNoResponse = policy.WithClass(errors.New("pipeline: a policy settled the request without a response"), policy.Permanent)
 	errNothing    = policy.WithClass(errors.New("pipeline: the base transport returned neither a response nor an error"), policy.Permanent)
+	errOver       = policy.WithClass(errors.New("pipeline: the request is over: a policy called next after it had returned"), policy.Permanent)
 	errSpent      = errors.New("pipeline: the request's body cannot be sent again")
 )

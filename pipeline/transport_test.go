@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -346,9 +347,9 @@ func TestTimeoutIsAnErrorOfItsOwn(t *testing.T) {
 	s := serve(t, hang)
 	client := s.through(timeout.New(timeout.Config{Limit: 20 * time.Millisecond}), tries(2))
 	_, err := client.Do(request(t, "GET", s.URL, nil)) //nolint:bodyclose // There is none.
-	var timedOut interface{ Timeout() bool }
-	if !errors.Is(err, timeout.ErrExceeded) || !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &timedOut) {
-		t.Errorf("error is %v, want %v", err, timeout.ErrExceeded)
+	asURL, ok := errors.AsType[*url.Error](err)
+	if !errors.Is(err, timeout.ErrExceeded) || !errors.Is(err, context.DeadlineExceeded) || !ok || !asURL.Timeout() {
+		t.Errorf("error is %v, want %v, as a timeout", err, timeout.ErrExceeded)
 	}
 }
 

@@ -11,19 +11,11 @@ import (
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
-// quiet holds the events that leave the policy's span as it is: another event
-// follows, or a span of its own shows what they say.
-var quiet = map[string]bool{
-	"retry.scheduled":     true,
-	"breaker.half_opened": true,
-	"breaker.closed":      true,
-	"auth.refreshed":      true,
-}
-
 // explains reports whether an event only says why its policy did nothing about
-// a failure that was made further in.
+// a failure that was made further in: that is so for the reasons that lie in the
+// failure or its caller.
 func explains(event policy.Event) bool {
-	return event.Name == "retry.aborted" && slices.ContainsFunc(event.Attrs, func(attr slog.Attr) bool {
+	return slices.ContainsFunc(event.Attrs, func(attr slog.Attr) bool {
 		return attr.Key == "reason" && slices.Contains([]string{"class", "once", "canceled"}, attr.Value.String())
 	})
 }

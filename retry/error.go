@@ -53,8 +53,8 @@ func (e *Error) add(ctx context.Context, err error) {
 // reason.
 func (e *Error) giveUp(ctx context.Context, call policy.Call, reason Reason) error {
 	e.Attempts, e.Reason = call.Attempt, reason
-	if ctx.Err() != nil && e.end == nil {
-		e.end = context.Cause(ctx)
+	if cause := context.Cause(ctx); cause != nil && e.end == nil && !errors.Is(e.Err, cause) {
+		e.end = cause
 	}
 	event := "retry.aborted"
 	if reason == ReasonAttempts {

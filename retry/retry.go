@@ -176,8 +176,10 @@ func wait(ctx context.Context, call policy.Call, delay time.Duration, source str
 		slog.String("reason", errorType),
 		slog.Int("next_attempt", call.Attempt+1),
 	}
+	ctx, end := call.Step(ctx, "backoff after "+errorType, attrs[:]...)
+	defer end(nil)
 	call.Emit(ctx, "retry.scheduled", attrs[:]...)
-	return call.Wait(ctx, delay, "backoff after "+errorType, attrs[:]...)
+	return policy.Sleep(ctx, delay)
 }
 
 // reasonToStop returns why a call that failed with err is not tried again, or

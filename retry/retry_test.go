@@ -172,14 +172,14 @@ func TestEveryDecisionIsTold(t *testing.T) {
 	}{
 		{"success", retry.Config{}, 0, false, nil, ""},
 		{"recovered", retry.Config{}, 0, false, []error{io.EOF, asking{after: 10 * time.Second}}, `
-0s retry.scheduled delay=100ms delay.source=backoff reason=eof next_attempt=2
 0s backoff after eof
-100ms retry.scheduled delay=10s delay.source=retry_after reason=_OTHER next_attempt=3
+0s retry.scheduled delay=100ms delay.source=backoff reason=eof next_attempt=2
 100ms backoff after _OTHER
+100ms retry.scheduled delay=10s delay.source=retry_after reason=_OTHER next_attempt=3
 10.1s retry.recovered attempts=3`},
 		{"attempts", retry.Config{MaxAttempts: 2}, 0, false, []error{io.EOF, io.EOF}, `
-0s retry.scheduled delay=100ms delay.source=backoff reason=eof next_attempt=2
 0s backoff after eof
+0s retry.scheduled delay=100ms delay.source=backoff reason=eof next_attempt=2
 100ms retry.exhausted attempts=2 reason=attempts`},
 		{"class", retry.Config{}, 0, false, []error{of(policy.Permanent)}, `
 0s retry.aborted attempts=1 reason=class`},
@@ -188,8 +188,8 @@ func TestEveryDecisionIsTold(t *testing.T) {
 		{"budget", retry.Config{Budget: broke}, 0, false, []error{io.EOF}, `
 0s retry.aborted attempts=1 reason=budget`},
 		{"deadline before the next attempt", retry.Config{}, 250 * time.Millisecond, false, []error{io.EOF, io.EOF}, `
-0s retry.scheduled delay=100ms delay.source=backoff reason=eof next_attempt=2
 0s backoff after eof
+0s retry.scheduled delay=100ms delay.source=backoff reason=eof next_attempt=2
 100ms retry.aborted attempts=2 reason=deadline`},
 	}
 	for _, tt := range tests {
