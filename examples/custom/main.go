@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -33,6 +32,12 @@ func slow(limit time.Duration) policy.Policy {
 	})
 }
 
+// An outage is an error that says how it is to be called in traces.
+type outage string
+
+func (o outage) Error() string     { return string(o) }
+func (o outage) ErrorType() string { return "outage" }
+
 func main() {
 	tracing := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(waterfall.New(os.Stdout, waterfall.Config{Width: 80})))
 	p := pipeline.Must(pipeline.New("reports", slow(50*time.Millisecond), retry.New(retry.Config{}))).
@@ -45,7 +50,7 @@ func main() {
 	pages, err := pipeline.Run(context.Background(), p, "reports.render", func(context.Context) (int, error) {
 		if attempts++; attempts == 1 {
 			time.Sleep(60 * time.Millisecond)
-			return 0, errors.New("out of paper")
+			return 0, outage("out of paper")
 		}
 		return 7, nil
 	})
