@@ -92,16 +92,25 @@ func sanitized(ctx context.Context, err error) error {
 	return errMalformed
 }
 
-// cleaned returns what may be told of err if it is of x/oauth2 or of an HTTP
-// client, whoever has got it from there, and nil if it is not.
-func cleaned(ctx context.Context, err error) error {
+// cleaned returns err with a text that may be told, if it comes from x/oauth2 or
+// an HTTP client, and nil if it does not. What a source says of its error, by
+// wrapping it or by its class, remains.
+func cleaned(ctx context.Context, err error) *cleanedError {
 	_, retrieve := errors.AsType[*oauth2.RetrieveError](err)
 	_, request := errors.AsType[*url.Error](err)
 	if retrieve || request {
-		return sanitized(ctx, err)
+		return &cleanedError{sanitized(ctx, err), err}
 	}
 	return nil
 }
+
+type cleanedError struct {
+	told error
+	err  error
+}
+
+func (e *cleanedError) Error() string   { return e.told.Error() }
+func (e *cleanedError) Unwrap() []error { return []error{e.err, e.told} }
 
 var errMalformed = errors.New("the token endpoint's answer is malformed or incomplete")
 

@@ -173,7 +173,9 @@ func (p *Policy) Use(ctx context.Context, op func(ctx context.Context, token *oa
 // interest any more. Its access token, if there is one that has not expired, is
 // used until it expires or is refused.
 //
-// It is what ends [ErrReauthRequired].
+// It is what ends [ErrReauthRequired]. Only of a [RefreshToken] does the policy
+// know with which refresh token it began: do not set that of a source of your own
+// while its first request is under way.
 func (p *Policy) SetToken(token *oauth2.Token) error {
 	switch {
 	case p == nil || p.grant == nil:

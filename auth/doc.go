@@ -35,8 +35,8 @@
 // Many servers give out a new refresh token with every access token, and take
 // the use of an old one for theft: they then revoke all tokens of the grant,
 // and a human must log in again (RFC 9700, section 4.14.2). The policy therefore
-// never makes two token requests at a time, and goes on with the refresh token
-// that it got last. After a failure that may pass, such as a timeout or a 503, a
+// never makes two token requests at a time with the same one, and goes on with
+// the refresh token that it got last. After a failure that may pass, such as a timeout or a 503, a
 // later call sends the same refresh token again, as there is no other.
 //
 // It keeps that in memory. So a program that crashes after the server has

@@ -24,10 +24,13 @@ type flight struct {
 
 	done       chan struct{} // closed when generation or failure is set
 	once       sync.Once
-	generation *generation
+	generation *generation // for those who wait
 	failure    *AuthError
 
-	told atomic.Int32 // who tells of the outcome: see leave
+	heir *flight // for those who wait after this one has landed early; guarded by the grant's mutex
+
+	brought *generation  // by the source; set before told is decided
+	told    atomic.Int32 // who tells of what it brought: see leave
 }
 
 // Whoever leads tells of the outcome, so that it belongs to that call; if the
@@ -42,11 +45,20 @@ const (
 // whether the flight tells of the outcome.
 func (f *flight) leave() bool { return f.told.CompareAndSwap(leaderTells, flightTells) }
 
-// landed returns a flight that is over.
-func landed(g *generation, failure *AuthError) *flight {
+// over returns a flight that has landed.
+func over(g *generation, failure *AuthError) *flight {
 	f := &flight{done: make(chan struct{})}
 	f.land(g, failure)
 	return f
+}
+
+func (f *flight) landed() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // land answers those who wait. Only the first answer counts.
@@ -61,10 +73,8 @@ func (f *flight) land(g *generation, failure *AuthError) {
 // Those who wait for a flight of others show that in the trace; the flight of
 // the one who leads shows itself.
 func (f *flight) wait(ctx context.Context, call policy.Call, leads bool) (err *AuthError) {
-	select {
-	case <-f.done:
+	if f.landed() {
 		return nil
-	default:
 	}
 	if !leads {
 		_, end := call.Step(ctx, "token wait")
@@ -96,7 +106,7 @@ func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 
 	// A source that does not heed its context keeps nobody waiting. The flight
 	// itself is not over before the source is, or there would be two at a time.
-	stop := context.AfterFunc(flightCtx, func() { f.land(nil, unavailable(errOverdue(g.timeout))) })
+	stop := context.AfterFunc(flightCtx, func() { g.lastOf(f).land(nil, unavailable(errOverdue(g.timeout))) })
 
 	var token *oauth2.Token
 	err := error(errGoexit)
@@ -106,24 +116,26 @@ func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 			err = panicError(r)
 		}
 		stop()
-		if told := cleaned(flightCtx, err); told != nil {
-			err = told
+		if cleaned := cleaned(flightCtx, err); cleaned != nil {
+			err = cleaned
 		}
-		next, failure := g.settle(f, token, err, asked)
+		last, next, failure := g.settle(f, token, err, asked)
 		end(failure.reason())
+		f.brought = next
 		byLeader := f.told.CompareAndSwap(leaderTells, decided)
-		f.land(next, failure)
+		last.land(next, failure)
 		if !byLeader {
 			// No caller could guard itself against the panic of an observer here.
 			defer func() { _ = recover() }()
-			g.tell(call, f, next)
+			g.tell(call, f)
 		}
 	}()
 	token, err = g.source.Token(flightCtx, f.old)
 }
 
 // tell tells of the generation that a flight has brought, if it has.
-func (g *grant) tell(call policy.Call, f *flight, next *generation) {
+func (g *grant) tell(call policy.Call, f *flight) {
+	next := f.brought
 	if next == nil {
 		return
 	}
@@ -138,15 +150,31 @@ func (g *grant) stepAttrs(f *flight) []slog.Attr {
 	return []slog.Attr{slog.String("grant_type", grantType(g.source)), slog.String("refresh.reason", string(f.why))}
 }
 
-// settle takes down the outcome of a flight.
-func (g *grant) settle(f *flight, token *oauth2.Token, err error, asked time.Time) (*generation, *AuthError) {
+// lastOf returns the flight that others wait for while f is under way: f, or
+// what took its place.
+func (g *grant) lastOf(f *flight) *flight {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.flight != f {
-		return nil, errSuperseded
+	return f.last()
+}
+
+// last must be called with the grant's mutex held.
+func (f *flight) last() *flight {
+	for f.heir != nil {
+		f = f.heir
+	}
+	return f
+}
+
+// settle takes down the outcome of a flight, and returns the one to land.
+func (g *grant) settle(f *flight, token *oauth2.Token, err error, asked time.Time) (last *flight, next *generation, failure *AuthError) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	last = f.last()
+	if g.flight != last {
+		return last, nil, errSuperseded
 	}
 	g.flight = nil
-	var next *generation
 	if err == nil && token == nil {
 		err = errNoAccessToken
 	}
@@ -158,11 +186,13 @@ func (g *grant) settle(f *flight, token *oauth2.Token, err error, asked time.Tim
 	}
 	if err != nil {
 		g.failure = g.failed(err)
-		return nil, g.failure
+		return last, nil, g.failure
 	}
 	g.failure, g.failures = nil, 0
-	g.current.Store(next)
-	return next, nil
+	if last == f || !g.current.Load().fresh() { // or else it was set meanwhile, and is to be used
+		g.current.Store(next)
+	}
+	return last, next, nil
 }
 
 // An abortError is what becomes of a source that panics or ends its goroutine.

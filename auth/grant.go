@@ -61,7 +61,7 @@ func (g *grant) obtain(ctx context.Context, call policy.Call, refused *generatio
 		}
 		err := f.wait(ctx, call, leads)
 		if leads && !f.leave() {
-			g.tell(call, f, f.generation)
+			g.tell(call, f)
 		}
 		if err != nil {
 			return nil, err
@@ -86,10 +86,10 @@ func (g *grant) join(refused *generation) (f *flight, leads bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	current := g.current.Load()
-	if refused != nil && current == refused {
+	if refused != nil && current == refused && current.fresh() {
 		// If a flight is under way, the replacement is already coming.
 		if g.flight == nil && !g.guard.admit(time.Now()) {
-			return landed(refused, nil), false
+			return over(refused, nil), false
 		}
 		g.guarded.Store(true)
 		g.current.Store(nil)
@@ -97,11 +97,11 @@ func (g *grant) join(refused *generation) (f *flight, leads bool) {
 	}
 	switch {
 	case current.fresh():
-		return landed(current, nil), false
+		return over(current, nil), false
 	case g.flight != nil:
 		return g.flight, false
 	case g.failure.holds(time.Now()):
-		return landed(nil, g.failure), false
+		return over(nil, g.failure), false
 	}
 	why := g.why
 	if current != nil {
@@ -136,19 +136,26 @@ func (g *grant) set(token *oauth2.Token) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	spent := g.flight != nil && (token.RefreshToken == "" || token.RefreshToken == g.spends(g.flight))
-	if !spent {
+	f := g.flight
+	// A flight that spends the very refresh token that we are to go on with goes on:
+	// its answer holds the next one, and another flight would spend it twice.
+	goesOn := f != nil && g.spends(f) != "" && (token.RefreshToken == "" || token.RefreshToken == g.spends(f))
+	if !goesOn {
 		g.last = inherit(token, g.last)
 	}
 	g.current.Store(current)
 	g.why, g.failure, g.failures = missing, nil, 0
 	g.guard = guard{}
 	g.guarded.Store(false)
-	// A flight that spends the very refresh token that we are to go on with goes on:
-	// its answer holds the next one, and another flight would spend it twice.
-	if g.flight != nil && !spent {
-		g.flight.land(nil, errSuperseded)
+	switch {
+	case f == nil:
+	case !goesOn:
+		f.land(nil, errSuperseded)
 		g.flight = nil
+	case current.fresh() && !f.landed():
+		f.land(current, nil) // nobody has to wait any more
+		g.flight = &flight{done: make(chan struct{}), why: f.why, old: f.old}
+		f.heir = g.flight
 	}
 	return nil
 }

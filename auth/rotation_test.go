@@ -259,6 +259,184 @@ func TestPanicOfAnObserverReachesTheCaller(t *testing.T) {
 	_ = p.Do(t.Context(), testCall, (&api{}).do)
 }
 
+func TestLeaderThatLeavesAsTheTokenComes(t *testing.T) {
+	const rounds = 500
+	var refreshed atomic.Int32
+	for range rounds {
+		ctx, cancel := context.WithCancel(t.Context())
+		landed := make(chan struct{})
+		p := pipeline.Must(pipeline.New("test", auth.New(auth.Config{Source: source(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			go cancel()
+			return &oauth2.Token{AccessToken: "AT"}, nil
+		})}))).WithObserver(func(_ context.Context, e policy.Event) {
+			if e.Name == "auth.refreshed" {
+				refreshed.Add(1)
+				close(landed)
+			}
+		})
+		_ = p.Do(ctx, testCall, (&api{}).do)
+		<-landed
+	}
+	if got := refreshed.Load(); got != rounds {
+		t.Errorf("told %d times of %d new tokens", got, rounds)
+	}
+}
+
+func TestTokenThatComesAsItsFlightIsOverdueIsTold(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			said := new(transcript)
+			p := auth.New(auth.Config{Timeout: time.Second, Source: source(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+				time.Sleep(time.Second)
+				return &oauth2.Token{AccessToken: "AT"}, nil
+			})})
+			_ = p.Do(t.Context(), testCall.WithRecorder(said), (&api{}).do)
+			time.Sleep(time.Minute)
+			if !strings.Contains(said.String(), "auth.refreshed") {
+				t.Errorf("policy said %q, want it to tell of the token", said)
+			}
+		})
+	}
+}
+
+func TestAuth25WhatASourceSaysOfItsErrorRemains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answer := &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusBadRequest}, Body: []byte("canary")}
+		asked := 0
+		p := auth.New(auth.Config{Source: source(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			asked++
+			return nil, fmt.Errorf("%w: %w", auth.ErrReauthRequired, answer)
+		})})
+		for range 10 {
+			err := p.Do(t.Context(), testCall, (&api{}).do)
+			if !errors.Is(err, auth.ErrReauthRequired) || strings.Contains(fmt.Sprintf("%+v", err), "canary") {
+				t.Errorf("Do() = %+v, want %v without the answer's body", err, auth.ErrReauthRequired)
+			}
+			time.Sleep(time.Minute)
+		}
+		if asked != 1 {
+			t.Errorf("source was asked %d times, want once", asked)
+		}
+	})
+}
+
+func TestAuth25SetTokenAnswersThoseWhoWait(t *testing.T) {
+	for name, newPolicy := range map[string]func(*server) *auth.Policy{
+		"refresh token":      func(as *server) *auth.Policy { return as.policy() },
+		"client credentials": func(as *server) *auth.Policy { return auth.New(auth.Config{Source: as.clientCredentials()}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				as, rs := &server{delay: 10 * time.Second}, &api{}
+				p := newPolicy(as)
+				start := time.Now()
+				waited := make(chan time.Duration, 1)
+				go func() {
+					_ = p.Do(t.Context(), testCall, rs.do)
+					waited <- time.Since(start)
+				}()
+				synctest.Wait()
+				if err := p.SetToken(&oauth2.Token{AccessToken: "SET", Expiry: time.Now().Add(time.Hour)}); err != nil {
+					t.Fatal(err)
+				}
+				if took := <-waited; took != 0 {
+					t.Errorf("who waited had a token after %v, want at once", took)
+				}
+				time.Sleep(time.Minute) // the flight lands, and its token is not wanted
+				_ = p.Do(t.Context(), testCall, rs.do)
+				if got := rs.tokens(); got != "SET SET" {
+					t.Errorf("API got %s, want the token that was set until it expires", got)
+				}
+			})
+		})
+	}
+}
+
+func TestAuth25SetTokenGetsRidOfAHungSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		hung := make(chan struct{})
+		p := auth.New(auth.Config{Timeout: time.Second, Source: source(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			if asked.Add(1) == 1 {
+				<-hung
+			}
+			return &oauth2.Token{AccessToken: "AT"}, nil
+		})})
+		_ = p.Do(t.Context(), testCall, (&api{}).do)
+		if err := p.SetToken(&oauth2.Token{AccessToken: "SET", Expiry: time.Now().Add(time.Minute)}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if err := p.Do(t.Context(), testCall, (&api{}).do); err != nil || asked.Load() != 2 {
+			t.Errorf("Do() = %v after %d token requests, want nil after 2", err, asked.Load())
+		}
+		close(hung)
+	})
+}
+
+func TestAuth16ExpiredTokenIsReplacedWhateverTheGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		minted := 0
+		p := auth.New(auth.Config{Source: source(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			minted++
+			return &oauth2.Token{AccessToken: fmt.Sprint("AT", minted), ExpiresIn: 4}, nil
+		})})
+		_ = p.Do(t.Context(), testCall, (&api{refuses: refuse("AT1", "AT2")}).do) // the guard is up
+		err := p.Do(t.Context(), testCall, func(_ context.Context, call policy.Call) error {
+			if strings.HasSuffix(headerOf(call, "Authorization"), "AT3") {
+				return nil
+			}
+			time.Sleep(5 * time.Second) // AT2 expires meanwhile
+			return &refusal{}
+		})
+		if err != nil || minted != 3 {
+			t.Errorf("Do() = %v with %d tokens, want nil with 3", err, minted)
+		}
+	})
+}
+
+func TestAuth31TruncatedButWholeAnswerKeepsItsRefreshToken(t *testing.T) {
+	calls := 0
+	var spent []string
+	client := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+		calls++
+		_ = r.ParseForm()
+		spent = append(spent, r.PostForm.Get("refresh_token"))
+		body := io.Reader(strings.NewReader(`{"Access_Token":"AT","token_type":"Bearer","refresh_token":"RT2","expires_in":1.5}`))
+		if calls == 1 {
+			body = io.MultiReader(body, broken{})
+		}
+		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(body), Request: r}, nil
+	})}
+	source := auth.RefreshToken{TokenURL: "https://login.example.com/token", ClientID: "client", RefreshToken: "RT1", HTTPClient: client}
+	token, err := source.Token(t.Context(), nil)
+	if err != nil || token.RefreshToken != "RT2" || token.AccessToken != "AT" {
+		t.Fatalf("Token() = %+v, %v, want what the answer holds", token, err)
+	}
+	if _, err := source.Token(t.Context(), token); err != nil || strings.Join(spent, " ") != "RT1 RT2" {
+		t.Errorf("Token() = %v, refresh tokens sent: %q, want nil and each once", err, spent)
+	}
+}
+
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// broken fails where a body should end.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestAuth7BaseTransportWithoutAnAnswer(t *testing.T) {
+	for _, response := range []*http.Response{nil, {StatusCode: http.StatusOK}} {
+		client := &http.Client{Transport: transportFunc(func(*http.Request) (*http.Response, error) { return response, nil })}
+		source := auth.RefreshToken{TokenURL: "https://login.example.com/token", ClientID: "client", RefreshToken: "RT1", HTTPClient: client}
+		if token, err := source.Token(t.Context(), nil); err == nil {
+			t.Errorf("Token() = %v, nil, want an error", token)
+		}
+	}
+}
+
 func TestFlightTellsIfItsLeaderHasLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var refreshed atomic.Int32

@@ -27,51 +27,39 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 		base = http.DefaultTransport
 	}
 	response, err := base.RoundTrip(req)
-	if err != nil || response.StatusCode < 200 || response.StatusCode > 299 {
+	if err != nil || response == nil || response.Body == nil || response.StatusCode < 200 || response.StatusCode > 299 {
 		return response, err
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	if err != nil {
-		return nil, err
+	if r.body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer)); err != nil {
+		return nil, err // but the answer may be whole all the same
 	}
-	r.body = body
-	response.Body = io.NopCloser(bytes.NewReader(body))
+	response.Body = io.NopCloser(bytes.NewReader(r.body))
 	return response, nil
 }
 
 // salvage returns the token of an answer as far as it can be made out, or nil.
 // It may lack all but the refresh token.
 func (r *recorder) salvage(sent time.Time) *oauth2.Token {
-	var fields map[string]any
-	decoder := json.NewDecoder(bytes.NewReader(r.body))
+	var answer struct { // of any types, in any case
+		AccessToken  any `json:"access_token"`
+		TokenType    any `json:"token_type"`
+		RefreshToken any `json:"refresh_token"`
+		ExpiresIn    any `json:"expires_in"`
+	}
+	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(r.body, []byte("\ufeff"))))
 	decoder.UseNumber()
-	if decoder.Decode(&fields) != nil {
-		fields = formFields(string(r.body))
+	if decoder.Decode(&answer) != nil {
+		form, _ := url.ParseQuery(string(r.body)) // which some servers use against the standard
+		answer.AccessToken, answer.TokenType = form.Get("access_token"), form.Get("token_type")
+		answer.RefreshToken, answer.ExpiresIn = form.Get("refresh_token"), form.Get("expires_in")
 	}
-	text := func(name string) string {
-		s, _ := fields[name].(string)
-		return s
-	}
-	token := &oauth2.Token{
-		AccessToken:  text("access_token"),
-		TokenType:    text("token_type"),
-		RefreshToken: text("refresh_token"),
-		Expiry:       expiry(sent, fields["expires_in"]),
-	}
+	token := &oauth2.Token{Expiry: expiry(sent, answer.ExpiresIn)}
+	token.AccessToken, _ = answer.AccessToken.(string)
+	token.TokenType, _ = answer.TokenType.(string)
+	token.RefreshToken, _ = answer.RefreshToken.(string)
 	if token.AccessToken == "" && token.RefreshToken == "" {
 		return nil
 	}
 	return token
-}
-
-// formFields returns the fields of an answer in the way of forms, which some
-// servers use against the standard.
-func formFields(body string) map[string]any {
-	values, _ := url.ParseQuery(body)
-	fields := make(map[string]any, len(values))
-	for name := range values {
-		fields[name] = values.Get(name)
-	}
-	return fields
 }

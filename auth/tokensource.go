@@ -36,8 +36,8 @@ func (s tokenSource) Token(ctx context.Context, _ *oauth2.Token) (*oauth2.Token,
 	if err == nil {
 		return token, nil
 	}
-	if told := cleaned(ctx, err); told != nil {
-		return nil, told
+	if cleaned := cleaned(ctx, err); cleaned != nil {
+		return nil, cleaned.told
 	}
 	return nil, opaqueError{err}
 }

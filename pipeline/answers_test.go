@@ -201,10 +201,15 @@ func TestContextOfASendEnds(t *testing.T) {
 	}{
 		"body read":   {&tracked{}, func(r *http.Response) { _, _ = io.ReadAll(r.Body) }},
 		"body closed": {&tracked{}, func(r *http.Response) { _ = r.Body.Close() }},
+		"panics":      {&tracked{answer: func(*http.Request) (int, io.Reader) { panic("test") }}, func(*http.Response) {}},
 		"failed":      {&tracked{answer: func(*http.Request) (int, io.Reader) { return 0, nil }}, func(*http.Response) {}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			response, _ := p.Transport(tt.base).RoundTrip(request(t, "GET", "http://localhost", nil)) //nolint:bodyclose // Or not, that is the test.
+			var response *http.Response
+			func() {
+				defer func() { _ = recover() }()
+				response, _ = p.Transport(tt.base).RoundTrip(request(t, "GET", "http://localhost", nil)) //nolint:bodyclose // Or not, that is the test.
+			}()
 			sent := tt.base.last.Load().Context()
 			if response != nil && sent.Err() != nil {
 				t.Errorf("context ended with %v before the body", sent.Err())

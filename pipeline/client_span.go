@@ -5,7 +5,9 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
@@ -46,6 +48,11 @@ func (p *Pipeline) startSend(ctx context.Context, req *http.Request, call policy
 		name = "HTTP"
 	}
 	ctx, span := p.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...))
+	for name := range header { // which need not be canonical
+		if slices.ContainsFunc(p.propagator.Fields(), func(field string) bool { return strings.EqualFold(field, name) }) {
+			delete(header, name)
+		}
+	}
 	p.propagator.Inject(ctx, propagation.HeaderCarrier(header))
 	return ctx, span
 }

@@ -29,19 +29,22 @@ func (x *exchange) roundTrip(ctx context.Context, header http.Header, body io.Re
 		return checked(x.base.RoundTrip(x.copy(ctx, header, body)))
 	}
 	sendCtx, letGo, release := lease(ctx, caller)
+	reading := false
+	defer func() {
+		letGo()
+		if !reading {
+			release()
+		}
+	}()
 	response, err := checked(x.base.RoundTrip(x.copy(sendCtx, header, body)))
 	switch {
 	case err != nil:
-		letGo()
-		release()
 		return nil, err
 	case !letGo(): // ctx has ended, and with it the response
 		_ = response.Body.Close()
-		release()
 		return nil, context.Cause(ctx)
-	case response.Body == http.NoBody:
-		release()
-	default:
+	case response.Body != http.NoBody:
+		reading = true
 		response.Body = releasing(response.Body, release)
 	}
 	return response, nil

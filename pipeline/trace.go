@@ -33,7 +33,12 @@ func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operat
 	}
 	span.SetAttributes(attribute.String("evenkeel.pipeline.name", p.name))
 	s := &speaker{layer: p.root, span: span, root: !inner}
-	t := &traced{Operation: op, root: s}
+	t := &traced{Operation: op, root: s, aborted: new(atomic.Bool)}
+	if inner {
+		if outer, ok := op.(*nested).outer.(*traced); ok {
+			t.aborted = outer.aborted
+		}
+	}
 	returned := false
 	defer func() { s.end(ctx, err, returned, t) }()
 	err = p.first(spanCtx, call.WithOperation(t).WithRecorder(nil))
@@ -45,7 +50,7 @@ func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operat
 type traced struct {
 	policy.Operation
 	root    *speaker
-	aborted atomic.Bool // by a panic or Goexit, which a span shows already
+	aborted *atomic.Bool // by a panic or Goexit, which a span shows already
 }
 
 func (t *traced) Do(ctx context.Context, call policy.Call) error {
@@ -101,7 +106,7 @@ func (s *speaker) next(ctx context.Context, call policy.Call) error {
 
 // Emit implements [policy.Recorder].
 func (s *speaker) Emit(ctx context.Context, event policy.Event) {
-	if s.layer.policy == nil || trace.SpanContextFromContext(ctx).SpanID() == s.span.SpanContext().SpanID() {
+	if ctx.Value(stepKey{}) != s { // or else it belongs to the step
 		namespace, outcome := split(event.Name)
 		s.span.SetAttributes(attributes(namespace, event.Attrs)...)
 		s.mu.Lock()
@@ -111,9 +116,12 @@ func (s *speaker) Emit(ctx context.Context, event policy.Event) {
 	s.layer.Emit(ctx, event)
 }
 
+// stepKey is the key of the speaker that a context's step belongs to.
+type stepKey struct{}
+
 // Step implements [policy.Recorder].
 func (s *speaker) Step(ctx context.Context, call policy.Call, name string, attrs []slog.Attr) (context.Context, func(error)) {
-	stepCtx, span := s.layer.pipeline.tracer.Start(ctx, name)
+	stepCtx, span := s.layer.pipeline.tracer.Start(context.WithValue(ctx, stepKey{}, s), name)
 	span.SetAttributes(attributes(s.layer.kind, attrs)...)
 	return stepCtx, func(err error) {
 		if err != nil && !left(ctx, err) {

@@ -412,6 +412,41 @@ func TestTraceOfPanicAndGoexit(t *testing.T) {
 		`)
 }
 
+func TestTraceOfAPanicBelowANestedPipeline(t *testing.T) {
+	inner, spans := recorded(pipeline.Must(pipeline.New("inner", policy.New("a", passOn))))
+	outer := pipeline.Must(pipeline.New("outer", policy.New("b", passOn), inner, policy.New("c", passOn)))
+	outer = outer.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)))
+	func() {
+		defer func() { _ = recover() }()
+		_ = outer.Do(t.Context(), policy.Call{}, func(context.Context, policy.Call) error { panic("test") })
+	}()
+	compare(t, durations.ReplaceAllString(outline(spans.Started()), ""), `
+		outer ✗
+		  b
+		    inner
+		      a
+		        c ✗
+		`)
+}
+
+// Whatever context a policy tells of its decision with, unless it is that of a
+// step.
+func TestTraceOfWhatIsSaidWithAnotherContext(t *testing.T) {
+	tracer := sdktrace.NewTracerProvider().Tracer("own")
+	own := policy.New("bulkhead", func(ctx context.Context, call policy.Call, _ policy.Handler) error {
+		ctx, span := tracer.Start(ctx, "own")
+		defer span.End()
+		call.Emit(ctx, "bulkhead.rejected", slog.Int("slots", 3))
+		return policy.ErrRejected
+	})
+	p, spans := recorded(pipeline.Must(pipeline.New("users", own)))
+	_ = p.Do(t.Context(), policy.Call{}, succeed)
+	compare(t, durations.ReplaceAllString(outline(spans.Started(), "evenkeel.bulkhead.slots"), ""), `
+		users ✗
+		  bulkhead: rejected ✗ slots=3
+		`)
+}
+
 // A policy that calls on several times may return any of the errors.
 func TestTraceOfAnEarlierError(t *testing.T) {
 	twice := policy.New("twice", func(ctx context.Context, call policy.Call, next policy.Handler) error {
@@ -493,13 +528,15 @@ func TestTraceTellsNoSecrets(t *testing.T) {
 func TestTraceContextIsSent(t *testing.T) {
 	var got []string
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		got = append(got, r.Header.Get("Traceparent"))
+		got = append(got, r.Header["Traceparent"]...)
 		w.WriteHeader(503)
 	})
 	p, spans := recorded(pipeline.Must(pipeline.New("orders", tries(2))))
 	client := *s.Client()
 	client.Transport = p.Transport(client.Transport)
-	answer(t, &client, request(t, "GET", s.URL, nil))
+	req := request(t, "GET", s.URL, nil)
+	req.Header["traceparent"] = []string{"of the caller"} // not canonical
+	answer(t, &client, req)
 	var want []string
 	for _, span := range spans.Ended() {
 		if span.SpanKind() == trace.SpanKindClient {

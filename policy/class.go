@@ -62,7 +62,7 @@ func (c Class) String() string {
 // An error answers for itself with a method Class() Class, which is found
 // through any wrapping, joined errors included; the first answer counts. The
 // errors of packages context, crypto/tls, io, io/fs, net, net/url and syscall are
-// known. Everything else is [Transient], so that it is retried and counts against
+// known; of several errors joined all must be [NotSent] for that. Everything else is [Transient], so that it is retried and counts against
 // the server: give errors like sql.ErrNoRows, which is neither, a class of their
 // own by [WithClass] or such a method.
 //

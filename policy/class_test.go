@@ -41,7 +41,7 @@ func TestClassOf(t *testing.T) {
 		{"with class", policy.WithClass(errors.New("bad"), policy.Permanent), policy.Permanent, "_OTHER", false},
 		{"with class, over the cause's", policy.WithClass(context.Canceled, policy.Transient), policy.Transient, "canceled", false},
 		{"with class, not sent", policy.WithClass(errors.New("queued"), policy.NotSent), policy.NotSent, "_OTHER", true},
-		{"rejected", fmt.Errorf("full: %w", policy.ErrRejected), policy.Rejected, "_OTHER", false},
+		{"rejected", fmt.Errorf("full: %w", policy.ErrRejected), policy.Rejected, "_OTHER", true},
 		{"unauthenticated", fmt.Errorf("token: %w", policy.ErrUnauthenticated), policy.Unauthenticated, "auth", false},
 		{"canceled", context.Canceled, policy.Canceled, "canceled", false},
 		{"deadline", context.DeadlineExceeded, policy.Transient, "timeout", false},

@@ -21,8 +21,9 @@ func RetryAfter(err error) (time.Duration, bool) {
 }
 
 // NoEffect reports whether err certainly came before the call took any effect,
-// so that even a Once call may be repeated. That holds for the class [NotSent],
-// and for errors that say so with a method NoEffect() bool, such as a 429.
+// so that even a Once call may be repeated. That holds for the classes [NotSent]
+// and [Rejected], unless an error says otherwise with a method NoEffect() bool, by
+// which those of other classes, such as a 429, say that it holds for them.
 func NoEffect(err error) bool {
 	if e, ok := errors.AsType[interface {
 		error
@@ -30,7 +31,8 @@ func NoEffect(err error) bool {
 	}](err); ok {
 		return e.NoEffect()
 	}
-	return ClassOf(err) == NotSent
+	class := ClassOf(err)
+	return class == NotSent || class == Rejected
 }
 
 // Final reports whether the call cannot be made again after err, whatever its

@@ -41,7 +41,7 @@ type Error struct {
 // the place of one that is.
 func (e *Error) add(ctx context.Context, err error) {
 	class := policy.ClassOf(err)
-	e.noEffect = e.noEffect && (policy.NoEffect(err) || class == policy.Rejected)
+	e.noEffect = e.noEffect && policy.NoEffect(err)
 	if ctx.Err() != nil || class == policy.Rejected || class == policy.Canceled {
 		e.end = err
 		return

@@ -320,6 +320,7 @@ func TestEffectOfOneAttemptIsThatOfTheCall(t *testing.T) {
 		{"never sent", []error{dial, dial, dial}, true},
 		{"throttled before effect", []error{asking{noEffect: true}, dial, dial}, true},
 		{"not sent, then rejected", []error{dial, rejected}, true},
+		{"rejected, for what an inner retry has sent", []error{dial, &retry.Error{Attempts: 1, Reason: retry.ReasonBudget, Err: io.EOF}}, false},
 		{"sent once", []error{io.EOF, dial, dial}, false},
 		{"not sent, then sent until the deadline", []error{dial, nil}, false},
 	} {

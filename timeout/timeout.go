@@ -78,7 +78,8 @@ const (
 
 // Do implements [policy.Policy]. A call that fails after the limit has passed
 // has an error that matches [ErrExceeded] and wraps the operation's own; a retry
-// outside of the policy tries it again. If the caller's own deadline is
+// outside of the policy tries it again, unless it was refused by a policy further
+// in. If the caller's own deadline is
 // sooner, that one counts, and the errors are the caller's.
 func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
 	deadline := time.Now().Add(p.config.Limit)

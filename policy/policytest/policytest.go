@@ -147,7 +147,7 @@ func keepsContext(t *testing.T, p policy.Policy) {
 }
 
 func keepsCauses(t *testing.T, p policy.Policy) {
-	for class := policy.Transient; class <= policy.Permanent; class++ {
+	for class := policy.Transient; class <= policy.Rejected; class++ {
 		cause := policy.WithClass(fmt.Errorf("%w of class %v", errTest, class), class)
 		op := new(operation)
 		err := p.Do(t.Context(), testCall.WithOperation(op), func(context.Context, policy.Call) error { return cause })
