@@ -173,9 +173,10 @@ func (p *Policy) Use(ctx context.Context, op func(ctx context.Context, token *oa
 // interest any more. Its access token, if there is one that has not expired, is
 // used until it expires or is refused.
 //
-// It is what ends [ErrReauthRequired]. Only of a [RefreshToken] does the policy
-// know with which refresh token it began: do not set that of a source of your own
-// while its first request is under way.
+// Set a refresh token only if it is new from the server: one that the policy has
+// had before may have been spent, and is then taken for stolen.
+//
+// It is what ends [ErrReauthRequired].
 func (p *Policy) SetToken(token *oauth2.Token) error {
 	switch {
 	case p == nil || p.grant == nil:

@@ -106,7 +106,7 @@ func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 
 	// A source that does not heed its context keeps nobody waiting. The flight
 	// itself is not over before the source is, or there would be two at a time.
-	stop := context.AfterFunc(flightCtx, func() { g.lastOf(f).land(nil, unavailable(errOverdue(g.timeout))) })
+	stop := context.AfterFunc(flightCtx, func() { g.overdue(f) })
 
 	var token *oauth2.Token
 	err := error(errGoexit)
@@ -150,15 +150,16 @@ func (g *grant) stepAttrs(f *flight) []slog.Attr {
 	return []slog.Attr{slog.String("grant_type", grantType(g.source)), slog.String("refresh.reason", string(f.why))}
 }
 
-// lastOf returns the flight that others wait for while f is under way: f, or
-// what took its place.
-func (g *grant) lastOf(f *flight) *flight {
+// overdue answers those who wait for f, or for what took its place. It does so
+// with the mutex held, or set might put an heir in place that nobody lands.
+func (g *grant) overdue(f *flight) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return f.last()
+	f.last().land(nil, unavailable(errOverdue(g.timeout)))
 }
 
-// last must be called with the grant's mutex held.
+// last returns the flight that others wait for while f is under way: f, or what
+// took its place. It must be called with the grant's mutex held.
 func (f *flight) last() *flight {
 	for f.heir != nil {
 		f = f.heir
@@ -189,7 +190,7 @@ func (g *grant) settle(f *flight, token *oauth2.Token, err error, asked time.Tim
 		return last, nil, g.failure
 	}
 	g.failure, g.failures = nil, 0
-	if last == f || !g.current.Load().fresh() { // or else it was set meanwhile, and is to be used
+	if !g.current.Load().fresh() { // or else it was set meanwhile, and is to be used
 		g.current.Store(next)
 	}
 	return last, next, nil

@@ -139,7 +139,15 @@ func (g *grant) set(token *oauth2.Token) error {
 	f := g.flight
 	// A flight that spends the very refresh token that we are to go on with goes on:
 	// its answer holds the next one, and another flight would spend it twice.
-	goesOn := f != nil && g.spends(f) != "" && (token.RefreshToken == "" || token.RefreshToken == g.spends(f))
+	// So does one of which we do not know what it spends, until it is overdue.
+	goesOn := false
+	switch {
+	case f == nil:
+	case token.RefreshToken == "":
+		goesOn = g.spends(f) != "" || !f.landed()
+	default:
+		goesOn = token.RefreshToken == g.spends(f)
+	}
 	if !goesOn {
 		g.last = inherit(token, g.last)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -371,6 +372,93 @@ func TestAuth25SetTokenGetsRidOfAHungSource(t *testing.T) {
 			t.Errorf("Do() = %v after %d token requests, want nil after 2", err, asked.Load())
 		}
 		close(hung)
+	})
+}
+
+// slowRefresh is a RefreshToken with a server that heeds no context.
+type slowRefresh struct {
+	auth.RefreshToken
+	take func() *oauth2.Token
+}
+
+func (s slowRefresh) Token(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+	return s.take(), nil
+}
+
+func newSlowRefresh(take func() *oauth2.Token) slowRefresh {
+	return slowRefresh{(&server{}).refreshToken(), take}
+}
+
+func TestAuth25SetTokenIsUsedThoughAnOverdueOneComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := auth.New(auth.Config{Timeout: time.Second, Source: newSlowRefresh(func() *oauth2.Token {
+			time.Sleep(10 * time.Second)
+			return &oauth2.Token{AccessToken: "LATE", RefreshToken: "RT2"}
+		})})
+		rs := &api{}
+		_ = p.Do(t.Context(), testCall, rs.do) // ends when its flight is overdue
+		if err := p.SetToken(&oauth2.Token{AccessToken: "SET", Expiry: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		_ = p.Do(t.Context(), testCall, rs.do)
+		time.Sleep(time.Minute)
+		_ = p.Do(t.Context(), testCall, rs.do)
+		if got := rs.tokens(); got != "SET SET" {
+			t.Errorf("API got %s, want the token that was set until it expires", got)
+		}
+	})
+}
+
+func TestAuth5NobodyWaitsForEverIfATokenIsSetAsAFlightIsOverdue(t *testing.T) {
+	for range 300 {
+		synctest.Test(t, func(t *testing.T) {
+			hung := make(chan struct{})
+			defer close(hung)
+			p := auth.New(auth.Config{Timeout: time.Second, Source: newSlowRefresh(func() *oauth2.Token {
+				<-hung
+				return nil
+			})})
+			go func() { _ = p.Do(t.Context(), testCall, (&api{}).do) }()
+			time.Sleep(time.Second) // as long as the flight may take
+			if err := p.SetToken(&oauth2.Token{AccessToken: "SET"}); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			_ = p.Do(ctx, testCall, (&api{refuses: refuse("SET")}).do)
+			if ctx.Err() != nil {
+				t.Error("Do() waited for a flight that was overdue")
+			}
+		})
+	}
+}
+
+func TestAuth1SetTokenSpendsNoRefreshTokenOfAForeignSourceTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var spent []string
+		p := auth.New(auth.Config{Source: source(func(_ context.Context, old *oauth2.Token) (*oauth2.Token, error) {
+			current := "RT1"
+			if old != nil && old.RefreshToken != "" {
+				current = old.RefreshToken
+			}
+			mu.Lock()
+			spent = append(spent, current)
+			mu.Unlock()
+			time.Sleep(time.Second)
+			return &oauth2.Token{AccessToken: "AT", RefreshToken: "RT2"}, nil
+		})})
+		go func() { _ = p.Do(t.Context(), testCall, (&api{}).do) }()
+		synctest.Wait()
+		if err := p.SetToken(&oauth2.Token{AccessToken: "NEW"}); err != nil {
+			t.Fatal(err)
+		}
+		err := p.Do(t.Context(), testCall, (&api{refuses: refuse("NEW")}).do)
+		mu.Lock()
+		defer mu.Unlock()
+		if got := strings.Join(spent, " "); err != nil || got != "RT1" {
+			t.Errorf("Do() = %v, refresh tokens sent: %s, want nil and RT1 once", err, got)
+		}
 	})
 }
 

@@ -21,8 +21,8 @@ type Source interface {
 	// Token asks for a token that takes the place of old, which was the last
 	// one: its refresh token is the one to use. At first old is nil.
 	//
-	// The policy makes one call at a time, until [Policy.SetToken] brings another
-	// refresh token. It ignores whether the token has
+	// The policy makes one call at a time, unless [Policy.SetToken] brings another
+	// refresh token, or ends the wait for a call that is overdue. It ignores whether the token has
 	// expired, except that Expiry, or ExpiresIn if that is zero, says when it
 	// will; with neither it is used until it is refused. A token that comes
 	// without a refresh token keeps that of old (RFC 6749, section 6).
