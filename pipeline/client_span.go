@@ -48,8 +48,9 @@ func (p *Pipeline) startSend(ctx context.Context, req *http.Request, call policy
 		name = "HTTP"
 	}
 	ctx, span := p.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...))
+	fields := p.propagator.Fields()
 	for name := range header { // which need not be canonical
-		if slices.ContainsFunc(p.propagator.Fields(), func(field string) bool { return strings.EqualFold(field, name) }) {
+		if slices.ContainsFunc(fields, func(field string) bool { return strings.EqualFold(field, name) }) {
 			delete(header, name)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 
@@ -106,10 +105,7 @@ func (e *finalError) Unwrap() error { return e.error }
 func (e *finalError) Final() bool   { return true }
 
 // Timeout keeps what net.Error and url.Error ask for.
-func (e *finalError) Timeout() bool {
-	t, ok := errors.AsType[net.Error](e.error)
-	return ok && t.Timeout()
-}
+func (e *finalError) Timeout() bool { return policy.Timeout(e.error) }
 
 // validHeader reports whether a header can be sent as it is (RFC 9110, section
 // 5.1 and 5.5).

@@ -97,13 +97,7 @@ func (e *classified) Class() Class  { return e.class }
 func (e *classified) Unwrap() error { return e.error }
 
 // Timeout keeps what net.Error and url.Error ask for.
-func (e *classified) Timeout() bool {
-	t, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](e.error)
-	return ok && t.Timeout()
-}
+func (e *classified) Timeout() bool { return Timeout(e.error) }
 
 func (e *classified) Is(target error) bool {
 	s, ok := target.(*sentinel)

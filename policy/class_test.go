@@ -101,6 +101,25 @@ func TestWithClassKeepsTheCause(t *testing.T) {
 	}
 }
 
+func TestTimeout(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{io.EOF, false},
+		{context.Canceled, false},
+		{context.DeadlineExceeded, true},
+		{fmt.Errorf("read: %w", os.ErrDeadlineExceeded), true},
+		{policy.WithClass(&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, policy.Permanent), true},
+		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, false},
+	} {
+		if got := policy.Timeout(tt.err); got != tt.want {
+			t.Errorf("Timeout(%v) = %v, want %v", tt.err, got, tt.want)
+		}
+	}
+}
+
 func TestFinal(t *testing.T) {
 	if policy.Final(io.EOF) {
 		t.Error("Final(EOF) = true, want false")

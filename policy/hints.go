@@ -46,6 +46,16 @@ func Final(err error) bool {
 	return ok && e.Final()
 }
 
+// Timeout reports whether err is a timeout, which errors say with a method
+// Timeout() bool, as [net.Error] asks for.
+func Timeout(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && e.Timeout()
+}
+
 // ErrorType returns a short name of the kind of error for telemetry
 // (OpenTelemetry's attribute error.type), one of few distinct values, such as
 // "timeout", "circuit_open", "connection_reset" or "503". Errors name

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"syscall"
 )
@@ -30,7 +29,7 @@ func known(err error) kind {
 		return kind{NotSent, "dns"}
 	case everywhere(err, isDial):
 		return kind{NotSent, "connect"}
-	case isTimeout(err):
+	case Timeout(err), errors.Is(err, context.DeadlineExceeded):
 		return kind{Transient, "timeout"}
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNABORTED):
 		return kind{Transient, "connection_reset"}
@@ -80,14 +79,6 @@ func isDial(err error) bool {
 		return true
 	}
 	return isDNS(err) || err == syscall.ECONNREFUSED //nolint:errorlint // One error of a tree.
-}
-
-func isTimeout(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
-		return true
-	}
-	e, ok := errors.AsType[net.Error](err)
-	return ok && e.Timeout()
 }
 
 // isUntrusted reports whether the peer is not who it ought to be, or does not

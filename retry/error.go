@@ -87,6 +87,9 @@ func (e *Error) story() string {
 	case ReasonBudget:
 		return "no budget for more than " + attempts
 	case ReasonOnce:
+		if policy.Final(e.Err) {
+			return "cannot be repeated after " + attempts
+		}
 		return "not repeated after " + attempts + ", which may have taken effect"
 	case ReasonCanceled:
 		return "canceled after " + attempts
@@ -132,15 +135,7 @@ func (e *Error) NoEffect() bool { return e.noEffect }
 
 // Timeout reports whether the last failure, or what came after it, was a
 // timeout, as [net.Error] asks for.
-func (e *Error) Timeout() bool { return timedOut(e.Err) || timedOut(e.end) }
-
-func timedOut(err error) bool {
-	t, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](err)
-	return ok && t.Timeout()
-}
+func (e *Error) Timeout() bool { return policy.Timeout(e.Err) || policy.Timeout(e.end) }
 
 // ErrorType returns the type of the last failure, unless the budget or the
 // caller ended the call.

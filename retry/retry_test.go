@@ -390,6 +390,9 @@ func TestError(t *testing.T) {
 	if policy.ClassOf(err) != policy.Transient || policy.ErrorType(err) != "eof" || errors.Is(err, policy.ErrRejected) {
 		t.Errorf("%v is of class %v, type %q, want those of the failure", err, policy.ClassOf(err), policy.ErrorType(err))
 	}
+	if got, want := (&retry.Error{Attempts: 1, Reason: retry.ReasonOnce, Err: final{io.EOF}}).Error(), "retry: cannot be repeated after 1 attempt: EOF"; got != want {
+		t.Errorf("Error() = %q, want %q", got, want)
+	}
 	for reason, want := range map[retry.Reason]string{
 		retry.ReasonAttempts: "retry: 3 attempts failed: EOF",
 		retry.ReasonDeadline: "retry: no time for more than 3 attempts: EOF",
