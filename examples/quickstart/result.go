@@ -107,7 +107,7 @@ func (c *counter) report(w io.Writer, sends, tokenRequests int) error {
 		{"requests", c.requests, fmt.Sprintf("%d succeeded, %d failed as they should", c.good, c.requests-c.good-c.unexpected)},
 		{"sends", sends, "seen by the API"},
 		{"retries", c.retries, "scheduled"},
-		{"token refreshes", c.refreshes, fmt.Sprintf("by as many as %d token requests", tokenRequests)},
+		{"token refreshes", c.refreshes, fmt.Sprintf("%d requests at the token endpoint", tokenRequests)},
 		{"circuit changes", c.changes, "between closed, open and half-open"},
 	} {
 		fmt.Fprintf(table, "%s\t%d\t%s\n", row.what, row.count, row.note)
