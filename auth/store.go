@@ -9,7 +9,7 @@ import (
 // record, under a key. Replicas that share a store share the token, and spend a
 // refresh token that rotates once, whichever of them does it.
 //
-// Values are opaque, and hold secrets;. Revisions tell one
+// Values are opaque, and hold secrets. Revisions tell one
 // version of a record from all others that it ever had: a store never gives a
 // key the same revision twice, and none of them is 0. They need not be in sequence.
 //
