@@ -106,9 +106,12 @@ func (s *speaker) next(ctx context.Context, call policy.Call) error {
 
 // Emit implements [policy.Recorder].
 func (s *speaker) Emit(ctx context.Context, event policy.Event) {
-	if ctx.Value(stepKey{}) != s { // or else it belongs to the step
-		namespace, outcome := split(event.Name)
-		s.span.SetAttributes(attributes(namespace, event.Attrs)...)
+	namespace, outcome := split(event.Name)
+	attrs := attributes(namespace, event.Attrs)
+	if at, ok := ctx.Value(stepKey{}).(step); ok && at.speaker == s {
+		at.span.SetAttributes(attrs...)
+	} else {
+		s.span.SetAttributes(attrs...)
 		s.mu.Lock()
 		s.said, s.acted = outcome, !explains(event)
 		s.mu.Unlock()
@@ -116,14 +119,20 @@ func (s *speaker) Emit(ctx context.Context, event policy.Event) {
 	s.layer.Emit(ctx, event)
 }
 
-// stepKey is the key of the speaker that a context's step belongs to.
+// A step is a part of a policy's work that has a span of its own. Contexts have
+// theirs under stepKey.
+type step struct {
+	speaker *speaker
+	span    trace.Span
+}
+
 type stepKey struct{}
 
 // Step implements [policy.Recorder].
 func (s *speaker) Step(ctx context.Context, call policy.Call, name string, attrs []slog.Attr) (context.Context, func(error)) {
-	stepCtx, span := s.layer.pipeline.tracer.Start(context.WithValue(ctx, stepKey{}, s), name)
+	stepCtx, span := s.layer.pipeline.tracer.Start(ctx, name)
 	span.SetAttributes(attributes(s.layer.kind, attrs)...)
-	return stepCtx, func(err error) {
+	return context.WithValue(stepCtx, stepKey{}, step{s, span}), func(err error) {
 		if err != nil && !left(ctx, err) {
 			fail(span, policy.ErrorType(err))
 		}

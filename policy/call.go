@@ -89,8 +89,8 @@ var errNoResult = errors.New("policy: the call has no result to resolve")
 // participle, such as "retry.exhausted", and are part of a policy's interface;
 // a call that goes well emits nothing. The last event names the policy's span,
 // "retry: exhausted", and its attributes are the span's. An event that is emitted
-// with the context of a [Call.Step] belongs to that step, and leaves the policy's
-// span alone.
+// with the context of a [Call.Step] belongs to that step: its attributes are the
+// step's, and the policy's span is left alone.
 //
 // Emit must not be called with a lock held that the policy's other methods take:
 // observers may call them.
