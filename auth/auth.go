@@ -39,6 +39,46 @@ type Config struct {
 	// it, from 1 ms to an hour. Default: 15 s.
 	Timeout time.Duration `json:"timeout" yaml:"timeout"`
 
+	// MaxAge is how long a token is used at most, for servers that do not say
+	// when a token expires, or revoke them early. Default: as long as the server
+	// says, and until it is refused if the server does not say.
+	MaxAge time.Duration `json:"max_age" yaml:"max_age"`
+
+	// JWTExpiry has access tokens that are JWTs expire at their exp claim (RFC
+	// 7519, section 4.1.4) if the server has not said when they do. It goes by
+	// this machine's wall clock. Default: tokens are not looked into.
+	JWTExpiry bool `json:"jwt_expiry" yaml:"jwt_expiry"`
+
+	// KeepWarm has the token renewed in time even while there are no calls, once
+	// there has been one, until [Policy.Close]. Default: a token that nobody uses is
+	// not renewed, and nothing runs while there is nothing to do.
+	KeepWarm bool `json:"keep_warm" yaml:"keep_warm"`
+
+	// StepUp is asked for another token if the API says that the one it got is
+	// good, but not enough: a 401 with claims, with
+	// insufficient_user_authentication (RFC 9470, section 3), or with another error
+	// than invalid_token. It gets the last token with its refresh token, and the
+	// challenges, which are what the server sent; one call at a time, and no more often than refused
+	// tokens are replaced. The call is then made once more. With a nil token and a nil error the refusal
+	// remains the call's result. Default: the refusal is the call's result.
+	StepUp func(ctx context.Context, old *oauth2.Token, challenges []Challenge) (*oauth2.Token, error) `json:"-" yaml:"-"`
+
+	// Store is where the grant is kept, for replicas of the program to share, and
+	// for the next start: see "Fleets" in the package's documentation. It needs Grant.
+	// Default: each policy keeps the grant to itself.
+	Store Store `json:"-" yaml:"-"`
+
+	// Grant is the key of the grant in Store: the same in all replicas, and for
+	// each login another. Its length and characters are the Store's affair.
+	Grant string `json:"grant" yaml:"grant"`
+
+	// FailOpen has refresh tokens be spent even while Store is out of reach.
+	// Replicas may then spend the same one, which revokes the grant on servers that
+	// rotate them. Default: calls without a token that is still good fail with
+	// [ErrTokenUnavailable] until Store is back. Client credentials do without
+	// it either way.
+	FailOpen bool `json:"fail_open" yaml:"fail_open"`
+
 	// Origins are those that the token may be sent to, such as
 	// "https://api.example.com" (RFC 6454: scheme, host, and port unless it is
 	// the scheme's own). Calls for others pass through untouched. It applies to
@@ -116,6 +156,8 @@ func (p *Policy) Validate() error {
 	return errors.Join(
 		validateSource(c.Source),
 		validateTimeout(c.Timeout),
+		validateMaxAge(c.MaxAge),
+		validateStore(c.Store, c.Grant, c.FailOpen),
 		validateOrigins(c.Origins, c.AllowInsecure),
 		validateHeader(c.Header, c.Prefix),
 	)
@@ -176,15 +218,62 @@ func (p *Policy) Use(ctx context.Context, op func(ctx context.Context, token *oa
 // Set a refresh token only if it is new from the server: one that the policy has
 // had before may have been spent, and is then taken for stolen.
 //
+// With a [Config.Store] the token is set for all replicas. If the store cannot be
+// reached, SetToken fails and nothing is set.
+//
 // It is what ends [ErrReauthRequired].
-func (p *Policy) SetToken(token *oauth2.Token) error {
+func (p *Policy) SetToken(ctx context.Context, token *oauth2.Token) error {
 	switch {
 	case p == nil || p.grant == nil:
 		return errNotMade
 	case token == nil || token.AccessToken == "" && token.RefreshToken == "":
 		return errEmptyToken
 	}
-	return p.grant.set(token)
+	return p.grant.set(ctx, token)
+}
+
+// Token returns a token that has not expired, and asks for one if need be. It is
+// for those who send it themselves, and say by [Policy.Invalidate] that it was refused;
+// [Policy.Use] does both. The token is shared with others and must not be changed. It
+// comes without the refresh token. Errors are those of [Policy.Do].
+func (p *Policy) Token(ctx context.Context) (*oauth2.Token, error) {
+	var call policy.Call
+	switch {
+	case p == nil || p.grant == nil:
+		return nil, errNotMade
+	case p.grant.inFlight(ctx):
+		return nil, p.failed(ctx, call, errRecursive)
+	}
+	g, failure := p.grant.obtain(ctx, call, nil)
+	if failure != nil {
+		return nil, p.failed(ctx, call, failure)
+	}
+	return g.token, nil
+}
+
+// Invalidate says that token was refused, so that it is replaced when the next
+// one is asked for. It does nothing if token is not the current one any more, or if a new
+// token has been refused, too, only a while ago.
+func (p *Policy) Invalidate(token *oauth2.Token) {
+	if p != nil && p.grant != nil && token != nil {
+		p.grant.invalidate(token.AccessToken)
+	}
+}
+
+// TokenSource returns p as what other packages take for a source of tokens. Its
+// Token method waits no longer than ctx allows. What uses it cannot say that a token
+// was refused.
+func (p *Policy) TokenSource(ctx context.Context) oauth2.TokenSource { return boundPolicy{p, ctx} }
+
+// Close has p ask for no tokens any more, waits until the token request under
+// way is over and what it brought is in the store, and ends the renewal of
+// [Config.KeepWarm]. It returns an error if ctx ends before; then what is under way goes on.
+// Calls for which there is a token that has not expired still succeed afterwards.
+func (p *Policy) Close(ctx context.Context) error {
+	if p == nil || p.grant == nil {
+		return errNotMade
+	}
+	return p.grant.close(ctx)
 }
 
 // do carries out send with a token.
@@ -194,15 +283,19 @@ func (p *Policy) do(ctx context.Context, call policy.Call, send func(context.Con
 		return p.failed(ctx, call, failure)
 	}
 	err := send(ctx, g)
-	if !p.refused(err) {
+	verdict := p.verdict(err)
+	switch {
+	case verdict == good:
 		p.accepted(g, err)
 		return err
-	}
-	if !repeatable(call, err) {
+	case repeatable(call, err):
+	case verdict == refused:
 		p.grant.replace(ctx, call, g) // for those who follow
+		fallthrough
+	default:
 		return err
 	}
-	fresh, failure := p.grant.obtain(ctx, call, g)
+	fresh, failure := p.another(ctx, call, g, verdict, err)
 	switch {
 	case failure != nil:
 		return p.failed(ctx, call, failure.after(err))
@@ -210,10 +303,18 @@ func (p *Policy) do(ctx context.Context, call policy.Call, send func(context.Con
 		call.Emit(ctx, "auth.deferred") // it must not be replaced again so soon, or cannot be
 		return err
 	}
-	if err = send(ctx, fresh); !p.refused(err) {
+	if err = send(ctx, fresh); p.verdict(err) == good {
 		p.accepted(fresh, err)
 	}
 	return err
+}
+
+// another returns the token to send in place of one that was refused.
+func (p *Policy) another(ctx context.Context, call policy.Call, g *generation, v verdict, err error) (*generation, *AuthError) {
+	if v == notEnough {
+		return p.grant.raise(ctx, call, g, challengesOf(err))
+	}
+	return p.grant.obtain(ctx, call, g)
 }
 
 // accepted takes note of a call that was carried out with g and ended with err:
@@ -224,15 +325,26 @@ func (p *Policy) accepted(g *generation, err error) {
 	}
 }
 
-// refused reports whether err means that another token might be accepted.
-func (p *Policy) refused(err error) bool {
-	if err == nil {
-		return false
+// A verdict is what an API says of a token.
+type verdict int
+
+const (
+	good      verdict = iota // or no worse than another would be
+	refused                  // another might be accepted
+	notEnough                // one with more to it might
+)
+
+// verdict returns what an API that answered with err says of the token.
+func (p *Policy) verdict(err error) verdict {
+	switch {
+	case err == nil:
+		return good
+	case policy.ClassOf(err) == policy.Unauthenticated:
+		return judge(challengesOf(err), p.config.Prefix, p.config.StepUp != nil)
+	case p.config.Unauthenticated != nil && p.config.Unauthenticated(err):
+		return refused
 	}
-	if policy.ClassOf(err) == policy.Unauthenticated {
-		return blameToken(challengesOf(err), p.config.Prefix)
-	}
-	return p.config.Unauthenticated != nil && p.config.Unauthenticated(err)
+	return good
 }
 
 // repeatable reports whether call can be made again after err.

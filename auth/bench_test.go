@@ -72,7 +72,7 @@ func BenchmarkAfter401(b *testing.B) {
 	p := auth.New(auth.Config{Source: as.clientCredentials()})
 	b.ReportAllocs()
 	for b.Loop() {
-		_ = p.SetToken(&oauth2.Token{AccessToken: "old"})
+		_ = p.SetToken(b.Context(), &oauth2.Token{AccessToken: "old"})
 		if err := p.Do(b.Context(), testCall, (&api{refuses: refuse("old")}).do); err != nil {
 			b.Fatal(err)
 		}

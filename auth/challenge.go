@@ -38,23 +38,33 @@ type challenger interface {
 
 func offersChallenges(err error) (challenger, bool) { return errors.AsType[challenger](err) }
 
-// blameToken reports whether challenges leave room for another token of the
-// given scheme to help (RFC 6750, section 3). An empty scheme is any. Many
-// servers do not say why they refuse a token; then it is the token.
-func blameToken(challenges []Challenge, scheme string) bool {
-	ours := len(challenges) == 0
+// judge returns what challenges to credentials of the given scheme say of the
+// token (RFC 6750, section 3). An empty scheme is any. Many servers do not say why
+// they refuse a token; then it is the token. It is not enough only if steps says
+// that something can be done about that.
+func judge(challenges []Challenge, scheme string, steps bool) verdict {
+	v := good
+	if len(challenges) == 0 {
+		v = refused
+	}
 	for _, c := range challenges {
 		if scheme != "" && !strings.EqualFold(c.Scheme, scheme) {
 			continue
 		}
-		switch c.Params["error"] {
-		case "", "invalid_token":
-			ours = true
-		default: // insufficient_scope, insufficient_user_authentication (RFC 9470)
-			return false
+		_, claims := c.Params["claims"] // what more Microsoft's servers want to know
+		code := c.Params["error"]
+		switch {
+		case steps && claims:
+			return notEnough
+		case code == "", code == "invalid_token":
+			v = refused
+		case steps: // insufficient_user_authentication (RFC 9470), insufficient_scope
+			return notEnough
+		default:
+			return good
 		}
 	}
-	return ours
+	return v
 }
 
 // What challenges may cost. Nobody sends as much.

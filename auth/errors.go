@@ -166,7 +166,7 @@ func (o outcome) String() string {
 // holds reports whether e, the last failure, stands for what another request
 // would bring.
 func (e *AuthError) holds(now time.Time) bool {
-	return e != nil && (e.outcome == reauthRequired || now.Before(e.until))
+	return e != nil && (e.outcome == reauthRequired && e.until.IsZero() || now.Before(e.until))
 }
 
 const (
@@ -174,6 +174,7 @@ const (
 	maxBackoff    = 30 * time.Second
 	maxRetryAfter = 5 * time.Minute
 	configBackoff = time.Minute
+	rereadEvery   = 5 * time.Second
 )
 
 // failed returns what becomes of a failed flight. It must be called with g.mu
@@ -184,6 +185,9 @@ func (g *grant) failed(err error) *AuthError {
 	switch class := policy.ClassOf(err); {
 	case !nested && errors.Is(err, ErrReauthRequired):
 		e.outcome = reauthRequired
+		if g.fleet != nil { // and somebody may log in to another replica
+			e.until = time.Now().Add(rereadEvery)
+		}
 	case errors.As(err, new(abortError)):
 		// A bug, not an outage: whoever comes next may try.
 	case nested && inner.Class() == policy.Rejected, class == policy.Permanent, class == policy.Unauthenticated:
@@ -226,6 +230,12 @@ func errLeft(ctx context.Context) *AuthError {
 		e.outcome = canceled
 	}
 	return e
+}
+
+var errClosed = refusal("the policy is closed")
+
+func errUnfinished(cause error) error {
+	return fmt.Errorf("auth: a token request is under way, or its outcome not in the store yet: %w", cause)
 }
 
 var errRecursive = refusal("the token request came to the policy that waits for it: want another HTTPClient in Config.Source")

@@ -126,7 +126,7 @@ func ExamplePolicy_SetToken() {
 	fmt.Println(err)
 	if errors.Is(err, auth.ErrReauthRequired) {
 		token := &oauth2.Token{AccessToken: "new", RefreshToken: "also new"} // as from oauth2.Config.Exchange
-		fmt.Println(tokens.SetToken(token))
+		fmt.Println(tokens.SetToken(context.Background(), token))
 		fmt.Println(tokens.Use(context.Background(), send))
 	}
 	// Output:

@@ -3,7 +3,9 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,29 +47,35 @@ func TestAuth9Skew(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.expiresIn+" "+tt.roundTrip.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				as := &server{expiresIn: tt.expiresIn, delay: tt.roundTrip}
-				p := as.policy()
-				start := time.Now()
-				do := func() {
-					if err := p.Do(t.Context(), testCall, (&api{}).do); err != nil {
-						t.Fatal(err)
+			for after, want := range map[time.Duration]string{tt.want - time.Millisecond: "AT1", tt.want: "AT2"} {
+				synctest.Test(t, func(t *testing.T) {
+					as := &server{expiresIn: tt.expiresIn, delay: tt.roundTrip}
+					if got := tokenAfter(t, as.policy(), after); got != want {
+						t.Errorf("after %v the call got %s, want %s", after, got, want)
 					}
-				}
-				do()
-				time.Sleep(time.Until(start.Add(tt.want - time.Millisecond)))
-				do()
-				if got := as.count(); got != 1 {
-					t.Fatalf("%d token requests before %v, want 1", got, tt.want)
-				}
-				time.Sleep(time.Millisecond)
-				do()
-				if got := as.count(); got != 2 {
-					t.Errorf("%d token requests after %v, want 2", got, tt.want)
-				}
-			})
+				})
+			}
 		})
 	}
+}
+
+// tokenAfter returns the token that a call gets for so long after the first one
+// was asked for, if there is no call between.
+func tokenAfter(t *testing.T, p *auth.Policy, after time.Duration) string {
+	t.Helper()
+	start := time.Now()
+	if err := p.Do(t.Context(), testCall, (&api{}).do); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Until(start.Add(after)))
+	rs := &api{}
+	if err := p.Do(t.Context(), testCall, rs.do); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return rs.tokens()
 }
 
 func TestAuth12NoExpiry(t *testing.T) {
@@ -128,39 +136,29 @@ func TestAuth30RefreshTokenOfABadAnswerIsKept(t *testing.T) {
 
 func TestAuth9SourcesOfUsers(t *testing.T) {
 	tests := map[string]func() *oauth2.Token{
-		"ExpiresIn": func() *oauth2.Token { return &oauth2.Token{AccessToken: "AT", ExpiresIn: 100} },
+		"ExpiresIn": func() *oauth2.Token { return &oauth2.Token{ExpiresIn: 100} },
 		"Expiry": func() *oauth2.Token {
-			return &oauth2.Token{AccessToken: "AT", Expiry: time.Now().Add(100 * time.Second)}
+			return &oauth2.Token{Expiry: time.Now().Add(100 * time.Second)}
 		},
 		"wall clock": func() *oauth2.Token {
-			return &oauth2.Token{AccessToken: "AT", Expiry: time.Now().Round(0).Add(100 * time.Second)}
+			return &oauth2.Token{Expiry: time.Now().Round(0).Add(100 * time.Second)}
 		},
 	}
 	for name, token := range tests {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				asked := 0
-				p := auth.New(auth.Config{Source: source(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
-					asked++
-					return token(), nil
-				})})
-				do := func() {
-					if err := p.Do(t.Context(), testCall, (&api{}).do); err != nil {
-						t.Fatal(err)
+			for after, want := range map[time.Duration]string{90*time.Second - time.Millisecond: "AT1", 90 * time.Second: "AT2"} {
+				synctest.Test(t, func(t *testing.T) {
+					var asked atomic.Int32
+					p := auth.New(auth.Config{Source: source(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+						next := token()
+						next.AccessToken = fmt.Sprint("AT", asked.Add(1))
+						return next, nil
+					})})
+					if got := tokenAfter(t, p, after); got != want {
+						t.Errorf("after %v the call got %s, want %s", after, got, want)
 					}
-				}
-				do()
-				time.Sleep(90*time.Second - time.Millisecond)
-				do()
-				if asked != 1 {
-					t.Fatalf("the source was asked %d times before 90s, want once", asked)
-				}
-				time.Sleep(time.Millisecond)
-				do()
-				if asked != 2 {
-					t.Errorf("the source was asked %d times after 90s, want twice", asked)
-				}
-			})
+				})
+			}
 		})
 	}
 }

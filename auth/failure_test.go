@@ -114,7 +114,7 @@ func TestAuth25LostGrant(t *testing.T) {
 
 				lost = false
 				as.setCurrent(7)
-				if err := p.SetToken(&oauth2.Token{RefreshToken: "RT7"}); err != nil {
+				if err := p.SetToken(t.Context(), &oauth2.Token{RefreshToken: "RT7"}); err != nil {
 					t.Fatal(err)
 				}
 				if err := p.Do(t.Context(), testCall, (&api{}).do); err != nil {
@@ -271,7 +271,7 @@ func TestSetToken(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			as, rs := &server{}, &api{refuses: refuse("AT0")}
 			p := as.policy()
-			if err := p.SetToken(&oauth2.Token{AccessToken: "AT0", Expiry: time.Now().Round(0).Add(time.Hour)}); err != nil {
+			if err := p.SetToken(t.Context(), &oauth2.Token{AccessToken: "AT0", Expiry: time.Now().Round(0).Add(time.Hour)}); err != nil {
 				t.Fatal(err)
 			}
 			if err := p.Do(t.Context(), testCall, rs.do); err != nil || rs.tokens() != "AT0 AT1" {
@@ -287,7 +287,7 @@ func TestSetToken(t *testing.T) {
 			start := time.Now()
 			go func() { done <- p.Do(t.Context(), testCall, rs.do) }()
 			synctest.Wait()
-			if err := p.SetToken(&oauth2.Token{AccessToken: "NEW", RefreshToken: "RT7"}); err != nil {
+			if err := p.SetToken(t.Context(), &oauth2.Token{AccessToken: "NEW", RefreshToken: "RT7"}); err != nil {
 				t.Fatal(err)
 			}
 			if err := <-done; err != nil || rs.tokens() != "NEW" || time.Since(start) != 0 {
@@ -306,7 +306,7 @@ func TestSetToken(t *testing.T) {
 			as, rs := &server{}, &api{}
 			p := as.policy()
 			_ = p.Do(t.Context(), testCall, rs.do) // RT2 now
-			if err := p.SetToken(&oauth2.Token{AccessToken: "NEW"}); err != nil {
+			if err := p.SetToken(t.Context(), &oauth2.Token{AccessToken: "NEW"}); err != nil {
 				t.Fatal(err)
 			}
 			rs.refuses = refuse("NEW")
@@ -324,7 +324,7 @@ func TestSetToken(t *testing.T) {
 			{AccessToken: "CANARY", TokenType: "mac"},
 			{AccessToken: "CANARY", Expiry: time.Now().Add(-time.Second)},
 		} {
-			if err := p.SetToken(token); err == nil {
+			if err := p.SetToken(t.Context(), token); err == nil {
 				t.Errorf("SetToken(%v) = nil, want an error", token)
 			}
 		}

@@ -18,9 +18,15 @@ import (
 // A flight is one request for a token. Those who wait for it may leave; it goes
 // on without them.
 type flight struct {
-	why reason
-	old *oauth2.Token
-	ctx context.Context // that of its step; set before it lands
+	why    reason
+	source Source        // to ask
+	old    *oauth2.Token // for the source
+	under  *generation   // the current one when it began, or nil
+
+	call    policy.Call     // whose it was at first; set, as ctx and end, before it lands
+	ctx     context.Context // that of its step
+	end     func(error)     // of its step
+	waiters int             // who joined it; guarded by the grant's mutex
 
 	done       chan struct{} // closed when generation or failure is set
 	once       sync.Once
@@ -29,8 +35,8 @@ type flight struct {
 
 	heir *flight // for those who wait after this one has landed early; guarded by the grant's mutex
 
-	brought *generation  // by the source; set before told is decided
-	told    atomic.Int32 // who tells of what it brought: see leave
+	ending ending       // set before told is decided
+	told   atomic.Int32 // who tells of the outcome: see leave
 }
 
 // Whoever leads tells of the outcome, so that it belongs to that call; if the
@@ -94,23 +100,23 @@ func (g *grant) inFlight(ctx context.Context) bool { return ctx.Value(flightOf{g
 
 type flightOf struct{ *grant }
 
-// fly asks the source for a token and lands f. It keeps the values of the
-// leader's context, the trace among them, but not its end: a token request that
-// is cut off half way may have cost the refresh token.
+// fly asks for a token and lands f. It keeps the values of the leader's
+// context, the trace among them, but not its end: a token request that is cut off
+// half way may have cost the refresh token.
 func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
+	defer g.running.Done()
 	ctx = context.WithoutCancel(ctx)
-	stepCtx, end := call.Step(ctx, "token refresh: "+string(f.why), g.stepAttrs(f)...)
-	f.ctx = stepCtx
-	flightCtx, cancel := context.WithTimeout(context.WithValue(stepCtx, flightOf{g}, true), g.timeout)
+	f.call = call
+	f.ctx, f.end = call.Step(ctx, "token refresh: "+string(f.why), g.stepAttrs(f)...)
+	flightCtx, cancel := context.WithTimeout(context.WithValue(f.ctx, flightOf{g}, true), g.limit())
 	defer cancel()
 
 	// A source that does not heed its context keeps nobody waiting. The flight
 	// itself is not over before the source is, or there would be two at a time.
-	stop := context.AfterFunc(flightCtx, func() { g.overdue(f) })
+	stop := context.AfterFunc(flightCtx, func() { g.overdue(f) }) //nolint:contextcheck // A flight outlives whoever began it.
 
-	var token *oauth2.Token
+	arrival := arrival{asked: time.Now()}
 	err := error(errGoexit)
-	asked := time.Now()
 	defer func() {
 		if r := recover(); r != nil {
 			err = panicError(r)
@@ -119,31 +125,66 @@ func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 		if cleaned := cleaned(flightCtx, err); cleaned != nil {
 			err = cleaned
 		}
-		last, next, failure := g.settle(f, token, err, asked)
-		end(failure.reason())
-		f.brought = next
+		last, next, failure := g.settle(f, arrival, err)
+		g.keep(ctx, call)
 		byLeader := f.told.CompareAndSwap(leaderTells, decided)
 		last.land(next, failure)
 		if !byLeader {
 			// No caller could guard itself against the panic of an observer here.
 			defer func() { _ = recover() }()
-			g.tell(call, f)
+			g.tell(f)
 		}
 	}()
-	token, err = g.source.Token(flightCtx, f.old)
+	arrival, err = g.fetch(flightCtx, f) //nolint:contextcheck // as above
 }
 
-// tell tells of the generation that a flight has brought, if it has.
-func (g *grant) tell(call policy.Call, f *flight) {
-	next := f.brought
-	if next == nil {
+// limit is how long a flight may take.
+func (g *grant) limit() time.Duration {
+	if g.fleet != nil {
+		return g.fleet.limit()
+	}
+	return g.timeout
+}
+
+// An ending is how a flight ended.
+type ending struct {
+	arrival arrival
+	brought *generation // nil if it failed, or was superseded
+	failure *AuthError
+	number  int // of the generation
+	waiters int
+}
+
+// say tells of something that happened on the way.
+func (f *flight) say(event string, attrs ...slog.Attr) { f.call.Emit(f.ctx, event, attrs...) }
+
+// tell tells of how a flight has ended, and ends its step.
+func (g *grant) tell(f *flight) {
+	e := f.ending
+	defer f.end(e.failure.reason())
+	attrs := g.stepAttrs(f)
+	switch {
+	case e.failure == errSuperseded, e.failure == errNoStepUp:
+		return
+	case e.failure != nil:
+		attrs = append(attrs, e.failure.attrs()...)
+		f.say("auth.refresh_failed", append(attrs, slog.Int("waiters", e.waiters))...)
 		return
 	}
-	attrs := g.stepAttrs(f)
-	if next.usable != unlimited {
-		attrs = append(attrs, slog.Duration("token.expires_in", next.token.Expiry.Sub(next.asked).Round(time.Millisecond)))
+	outcome := "refreshed"
+	if e.arrival.adopted {
+		outcome = "adopted"
 	}
-	call.Emit(f.ctx, "auth.refreshed", attrs...)
+	attrs = append(attrs, slog.String("outcome", outcome), slog.Int("generation", e.number),
+		slog.Bool("rotated", e.arrival.rotated), slog.Int("waiters", e.waiters))
+	if g.fleet != nil {
+		attrs = append(attrs, slog.Duration("lease.wait", e.arrival.waited.Round(time.Millisecond)))
+	}
+	if e.brought.usable != unlimited {
+		lifetime := e.brought.token.Expiry.Sub(e.brought.asked)
+		attrs = append(attrs, slog.Duration("token.expires_in", lifetime.Round(time.Millisecond)))
+	}
+	f.say("auth."+outcome, attrs...)
 }
 
 func (g *grant) stepAttrs(f *flight) []slog.Attr {
@@ -155,7 +196,7 @@ func (g *grant) stepAttrs(f *flight) []slog.Attr {
 func (g *grant) overdue(f *flight) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	f.last().land(nil, unavailable(errOverdue(g.timeout)))
+	f.last().land(nil, unavailable(errOverdue(g.limit())))
 }
 
 // last returns the flight that others wait for while f is under way: f, or what
@@ -167,33 +208,56 @@ func (f *flight) last() *flight {
 	return f
 }
 
-// settle takes down the outcome of a flight, and returns the one to land.
-func (g *grant) settle(f *flight, token *oauth2.Token, err error, asked time.Time) (last *flight, next *generation, failure *AuthError) {
+// settle takes down how a flight has ended, and returns the one to land, and
+// what to land it with.
+func (g *grant) settle(f *flight, a arrival, err error) (last *flight, next *generation, failure *AuthError) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	last = f.last()
+	f.ending = ending{arrival: a, failure: errSuperseded}
 	if g.flight != last {
 		return last, nil, errSuperseded
 	}
 	g.flight = nil
-	if err == nil && token == nil {
+	f.ending.waiters = f.waiters
+	if err == nil && a.token == nil {
 		err = errNoAccessToken
 	}
 	if err == nil {
 		// Whatever is wrong with the access token, the old refresh token has
 		// been used up: keep the new one.
-		g.last = inherit(token, g.last)
-		next, err = newGeneration(token, g.prefix, g.anyType, asked)
+		g.last = inherit(a.token, g.last)
+		next, err = g.minter.mint(a.token, a.asked, a.took)
 	}
 	if err != nil {
-		g.failure = g.failed(err)
-		return last, nil, g.failure
+		failure = g.fail(f, err)
+		f.ending.failure = failure
+		return last, nil, failure
 	}
+	g.count++
 	g.failure, g.failures = nil, 0
-	if !g.current.Load().fresh() { // or else it was set meanwhile, and is to be used
+	if current := g.current.Load(); current == f.under || !current.fresh() { // or else it was set meanwhile, and is to be used
 		g.current.Store(next)
 	}
+	f.ending.failure, f.ending.brought, f.ending.number = nil, next, g.count
 	return last, next, nil
+}
+
+// fail takes down the failure of a flight. It must be called with g.mu held.
+func (g *grant) fail(f *flight, err error) *AuthError {
+	if f.why == stepUp { // which says nothing about tokens that are good enough
+		return stepUpFailure(err)
+	}
+	g.failure = g.failed(err)
+	if current := g.current.Load(); current.fresh() {
+		// It stays in use, and is renewed when the pause is over.
+		again := unlimited
+		if !g.failure.until.IsZero() {
+			again = g.failure.until.Sub(current.asked)
+		}
+		current.soften(again)
+	}
+	return g.failure
 }
 
 // An abortError is what becomes of a source that panics or ends its goroutine.

@@ -15,61 +15,126 @@ import (
 // A grant is the right to get tokens from a source. It holds the current one,
 // and has it replaced, by one flight at a time, however many want it.
 type grant struct {
-	source  Source
-	timeout time.Duration
-	prefix  string
-	anyType bool // whether tokens may be of a type that we do not know
+	source   Source
+	timeout  time.Duration // of a token request
+	fleet    *fleet        // nil if nobody else uses this grant
+	stepUp   func(ctx context.Context, old *oauth2.Token, challenges []Challenge) (*oauth2.Token, error)
+	minter   minter
+	keepWarm bool
 
 	current atomic.Pointer[generation] // nil if there is none; may have expired
 	guarded atomic.Bool                // whether guard holds anything back
+	running sync.WaitGroup             // flights, and what they leave to be done
 
 	mu       sync.Mutex
 	last     *oauth2.Token // what came last, with the refresh token to use next
+	count    int           // of the generations that there have been
 	why      reason        // why there is no current generation
 	flight   *flight       // under way, or nil
 	failure  *AuthError    // of the last flight, or nil
 	failures int           // in a row, of the kind that passes
 	guard    guard
+	warmer   *time.Timer // renews the current generation without a call, or nil
+	closed   bool
 }
 
 func newGrant(c Config) *grant {
-	return &grant{source: c.Source, timeout: c.Timeout, prefix: c.Prefix, anyType: c.Inject != nil, why: missing}
+	g := &grant{
+		source:   c.Source,
+		timeout:  c.Timeout,
+		stepUp:   c.StepUp,
+		minter:   minter{c.Prefix, c.Inject != nil, c.MaxAge, c.JWTExpiry},
+		keepWarm: c.KeepWarm,
+		why:      missing,
+	}
+	if c.Store != nil {
+		g.fleet = newFleet(c, &g.running)
+	}
+	return g
 }
 
 // A reason is why a token is asked for.
 type reason string
 
 const (
-	missing  reason = "missing"
-	expired  reason = "expired"
-	after401 reason = "after 401"
+	missing   reason = "missing"
+	expired   reason = "expired"
+	after401  reason = "after 401"
+	proactive reason = "proactive"
+	stepUp    reason = "step-up"
 )
 
 // obtain returns a generation that is fresh, and is not the refused one unless
 // that must not be replaced now.
 func (g *grant) obtain(ctx context.Context, call policy.Call, refused *generation) (*generation, *AuthError) {
-	if current := g.current.Load(); current != refused && current.fresh() {
-		return current, nil
+	if current := g.current.Load(); current != nil && current != refused {
+		if age := time.Since(current.asked); age < current.usable {
+			if age >= current.softAge() {
+				g.renew(ctx, call, current)
+			}
+			return current, nil
+		}
 	}
 	for {
 		if ctx.Err() != nil {
 			return nil, errLeft(ctx)
 		}
 		f, leads := g.join(refused)
-		if leads {
-			go g.fly(ctx, call, f)
-		}
-		err := f.wait(ctx, call, leads)
-		if leads && !f.leave() {
-			g.tell(call, f)
-		}
-		if err != nil {
+		if err := g.ride(ctx, call, f, leads); err != nil {
 			return nil, err
 		}
 		if f.failure != errSuperseded {
 			return f.generation, f.failure
 		}
 	}
+}
+
+// raise returns a generation that meets challenges which the refused one does
+// not, or the refused one if there is none to be had.
+func (g *grant) raise(ctx context.Context, call policy.Call, refused *generation, challenges []Challenge) (*generation, *AuthError) {
+	for {
+		if ctx.Err() != nil {
+			return nil, errLeft(ctx)
+		}
+		f, leads := g.joinStepUp(refused, challenges)
+		if err := g.ride(ctx, call, f, leads); err != nil {
+			return nil, err
+		}
+		others := f.why != "" && f.why != stepUp // whose failure is not ours
+		switch {
+		case f.failure == errSuperseded, f.failure != nil && others:
+			continue
+		case f.failure == errNoStepUp:
+			return refused, nil
+		}
+		return f.generation, f.failure
+	}
+}
+
+// ride waits for a flight, which it starts if it leads.
+func (g *grant) ride(ctx context.Context, call policy.Call, f *flight, leads bool) *AuthError {
+	if leads {
+		go g.fly(ctx, call, f)
+	}
+	err := f.wait(ctx, call, leads)
+	if leads && !f.leave() {
+		g.tell(f)
+	}
+	return err
+}
+
+// renew has the current generation replaced ahead of time. Nobody waits for it.
+func (g *grant) renew(ctx context.Context, call policy.Call, current *generation) {
+	g.mu.Lock()
+	if g.closed || g.flight != nil || g.current.Load() != current || time.Since(current.asked) < current.softAge() {
+		g.mu.Unlock()
+		return
+	}
+	current.soften(unlimited) // until it fails
+	f := g.begin(proactive, g.source)
+	g.mu.Unlock()
+	f.leave()
+	go g.fly(ctx, call, f)
 }
 
 // replace has a refused generation replaced, and does not wait for it.
@@ -85,21 +150,18 @@ func (g *grant) replace(ctx context.Context, call policy.Call, refused *generati
 func (g *grant) join(refused *generation) (f *flight, leads bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	current := g.current.Load()
-	if refused != nil && current == refused && current.fresh() {
-		// If a flight is under way, the replacement is already coming.
-		if g.flight == nil && !g.guard.admit(time.Now()) {
-			return over(refused, nil), false
-		}
-		g.guarded.Store(true)
-		g.current.Store(nil)
-		current, g.why = nil, after401
+	if !g.dismiss(refused) {
+		return over(refused, nil), false
 	}
+	current := g.current.Load()
 	switch {
 	case current.fresh():
 		return over(current, nil), false
 	case g.flight != nil:
+		g.flight.waiters++
 		return g.flight, false
+	case g.closed:
+		return over(nil, errClosed), false
 	case g.failure.holds(time.Now()):
 		return over(nil, g.failure), false
 	}
@@ -107,8 +169,100 @@ func (g *grant) join(refused *generation) (f *flight, leads bool) {
 	if current != nil {
 		why = expired
 	}
-	g.flight = &flight{done: make(chan struct{}), why: why, old: g.last}
-	return g.flight, true
+	return g.begin(why, g.source), true
+}
+
+// joinStepUp is join for a generation that is good, but not enough.
+func (g *grant) joinStepUp(refused *generation, challenges []Challenge) (f *flight, leads bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	current := g.current.Load()
+	switch {
+	case current != refused && current.fresh():
+		return over(current, nil), false
+	case g.flight != nil:
+		g.flight.waiters++
+		return g.flight, false
+	case g.closed:
+		return over(nil, errClosed), false
+	case !g.guard.admit(time.Now()):
+		return over(refused, nil), false
+	}
+	g.guarded.Store(true)
+	return g.begin(stepUp, handler{g.stepUp, challenges}), true
+}
+
+// begin makes a flight the one under way. It must be called with g.mu held, and
+// the flight must then be flown.
+func (g *grant) begin(why reason, source Source) *flight {
+	g.running.Add(1)
+	g.flight = &flight{done: make(chan struct{}), why: why, source: source, old: g.last, under: g.current.Load()}
+	return g.flight
+}
+
+// dismiss takes a refused generation out of use, unless it is so already. It
+// reports whether there is to be another one. It must be called with g.mu held.
+func (g *grant) dismiss(refused *generation) bool {
+	current := g.current.Load()
+	if refused == nil || current != refused || !current.fresh() {
+		return true
+	}
+	// If a flight is under way, the replacement is already coming.
+	if g.flight == nil && !g.guard.admit(time.Now()) {
+		return false
+	}
+	g.guarded.Store(true)
+	g.current.Store(nil)
+	g.why = after401
+	return true
+}
+
+// invalidate takes the generation of an access token out of use.
+func (g *grant) invalidate(accessToken string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if current := g.current.Load(); current != nil && current.token.AccessToken == accessToken {
+		g.dismiss(current)
+	}
+}
+
+// keep has the current generation renewed in time, if there is one, whether
+// there are calls or not. It goes on with the values of ctx.
+func (g *grant) keep(ctx context.Context, call policy.Call) {
+	ctx = context.WithoutCancel(ctx)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	current := g.current.Load()
+	if !g.keepWarm || g.closed || current == nil || current.softAge() == unlimited {
+		return
+	}
+	if g.warmer != nil {
+		g.warmer.Stop()
+	}
+	g.warmer = time.AfterFunc(current.softAge()-time.Since(current.asked), func() {
+		g.renew(ctx, call, current)
+	})
+}
+
+// close has g start nothing any more, and waits for what is under way.
+func (g *grant) close(ctx context.Context) error {
+	g.mu.Lock()
+	g.closed = true
+	if g.warmer != nil {
+		g.warmer.Stop()
+	}
+	g.mu.Unlock()
+	idle := make(chan struct{})
+	go func() {
+		g.running.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return errUnfinished(context.Cause(ctx))
+	}
 }
 
 // accepted takes note that the server has accepted a generation.
@@ -124,16 +278,22 @@ func (g *grant) accepted(accepted *generation) {
 }
 
 // set makes token the one to go on with.
-func (g *grant) set(token *oauth2.Token) error {
+func (g *grant) set(ctx context.Context, token *oauth2.Token) error {
 	var current *generation
 	if token.AccessToken != "" {
-		next, err := newGeneration(token, g.prefix, g.anyType, time.Now())
+		next, err := g.minter.mint(token, time.Now(), 0)
 		// A token from before may well have expired. Its refresh token has not.
 		if err != nil && (token.RefreshToken == "" || !errors.As(err, new(expiredError))) {
 			return unavailable(err)
 		}
 		current = next
 	}
+	if g.fleet != nil {
+		if err := g.fleet.put(ctx, token); err != nil {
+			return unavailable(err)
+		}
+	}
+	defer g.keep(ctx, policy.Call{})
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	f := g.flight
@@ -143,12 +303,14 @@ func (g *grant) set(token *oauth2.Token) error {
 	goesOn := false
 	switch {
 	case f == nil:
+	case g.fleet != nil: // it notices
+		goesOn = true
 	case token.RefreshToken == "":
-		goesOn = g.spends(f) != "" || !f.landed()
+		goesOn = spends(g.source, f.old) != "" || !f.landed()
 	default:
-		goesOn = token.RefreshToken == g.spends(f)
+		goesOn = token.RefreshToken == spends(g.source, f.old)
 	}
-	if !goesOn {
+	if !goesOn || g.fleet != nil {
 		g.last = inherit(token, g.last)
 	}
 	g.current.Store(current)
@@ -162,21 +324,10 @@ func (g *grant) set(token *oauth2.Token) error {
 		g.flight = nil
 	case current.fresh() && !f.landed():
 		f.land(current, nil) // nobody has to wait any more
-		g.flight = &flight{done: make(chan struct{}), why: f.why, old: f.old}
+		g.flight = &flight{done: make(chan struct{}), why: f.why, old: f.old, under: f.under}
 		f.heir = g.flight
 	}
 	return nil
-}
-
-// spends returns the refresh token that a flight uses up.
-func (g *grant) spends(f *flight) string {
-	if f.old != nil && f.old.RefreshToken != "" {
-		return f.old.RefreshToken
-	}
-	if s, ok := g.source.(interface{ firstRefreshToken() string }); ok {
-		return s.firstRefreshToken()
-	}
-	return ""
 }
 
 // inherit returns a copy of token with the refresh token of old if it has none

@@ -47,7 +47,7 @@ func TestAuth1SetTokenSpendsNoRefreshTokenTwice(t *testing.T) {
 				p := as.policy()
 				go func() { _ = p.Do(t.Context(), testCall, rs.do) }()
 				synctest.Wait()
-				if err := p.SetToken(token); err != nil {
+				if err := p.SetToken(t.Context(), token); err != nil {
 					t.Fatal(err)
 				}
 				// The new access token is refused while the flight is under way.
@@ -69,14 +69,14 @@ func TestAuth25SetTokenTakesARefreshTokenWhoseAccessTokenHasExpired(t *testing.T
 		as.setCurrent(7)
 		p := as.policy()
 		old := &oauth2.Token{AccessToken: "OLD", RefreshToken: "RT7", Expiry: time.Now().Add(-time.Hour)}
-		if err := p.SetToken(old); err != nil {
+		if err := p.SetToken(t.Context(), old); err != nil {
 			t.Fatalf("SetToken() = %v, want nil", err)
 		}
 		if err := p.Do(t.Context(), testCall, (&api{}).do); err != nil || as.spent() != "RT7" {
 			t.Errorf("Do() = %v, refresh tokens sent: %s, want nil and RT7", err, as.spent())
 		}
 		old.RefreshToken = ""
-		if err := p.SetToken(old); err == nil {
+		if err := p.SetToken(t.Context(), old); err == nil {
 			t.Error("SetToken() of an expired access token alone = nil, want an error")
 		}
 	})
@@ -110,7 +110,7 @@ func TestAuth31MalformedAnswerKeepsItsRefreshToken(t *testing.T) {
 					t.Errorf("Do() = %v, want success: %v", err, good)
 				}
 				time.Sleep(time.Minute)
-				_ = p.SetToken(&oauth2.Token{AccessToken: "REFUSED"})
+				_ = p.SetToken(t.Context(), &oauth2.Token{AccessToken: "REFUSED"})
 				if err := p.Do(t.Context(), testCall, (&api{refuses: refuse("REFUSED")}).do); err != nil || as.spent() != "RT1 RT2" {
 					t.Errorf("then Do() = %v, refresh tokens sent: %s, want nil and each once", err, as.spent())
 				}
@@ -337,7 +337,7 @@ func TestAuth25SetTokenAnswersThoseWhoWait(t *testing.T) {
 					waited <- time.Since(start)
 				}()
 				synctest.Wait()
-				if err := p.SetToken(&oauth2.Token{AccessToken: "SET", Expiry: time.Now().Add(time.Hour)}); err != nil {
+				if err := p.SetToken(t.Context(), &oauth2.Token{AccessToken: "SET", Expiry: time.Now().Add(time.Hour)}); err != nil {
 					t.Fatal(err)
 				}
 				if took := <-waited; took != 0 {
@@ -364,7 +364,7 @@ func TestAuth25SetTokenGetsRidOfAHungSource(t *testing.T) {
 			return &oauth2.Token{AccessToken: "AT"}, nil
 		})})
 		_ = p.Do(t.Context(), testCall, (&api{}).do)
-		if err := p.SetToken(&oauth2.Token{AccessToken: "SET", Expiry: time.Now().Add(time.Minute)}); err != nil {
+		if err := p.SetToken(t.Context(), &oauth2.Token{AccessToken: "SET", Expiry: time.Now().Add(time.Minute)}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
@@ -397,7 +397,7 @@ func TestAuth25SetTokenIsUsedThoughAnOverdueOneComes(t *testing.T) {
 		})})
 		rs := &api{}
 		_ = p.Do(t.Context(), testCall, rs.do) // ends when its flight is overdue
-		if err := p.SetToken(&oauth2.Token{AccessToken: "SET", Expiry: time.Now().Add(time.Hour)}); err != nil {
+		if err := p.SetToken(t.Context(), &oauth2.Token{AccessToken: "SET", Expiry: time.Now().Add(time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
 		_ = p.Do(t.Context(), testCall, rs.do)
@@ -420,7 +420,7 @@ func TestAuth5NobodyWaitsForEverIfATokenIsSetAsAFlightIsOverdue(t *testing.T) {
 			})})
 			go func() { _ = p.Do(t.Context(), testCall, (&api{}).do) }()
 			time.Sleep(time.Second) // as long as the flight may take
-			if err := p.SetToken(&oauth2.Token{AccessToken: "SET"}); err != nil {
+			if err := p.SetToken(t.Context(), &oauth2.Token{AccessToken: "SET"}); err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
@@ -450,7 +450,7 @@ func TestAuth1SetTokenSpendsNoRefreshTokenOfAForeignSourceTwice(t *testing.T) {
 		})})
 		go func() { _ = p.Do(t.Context(), testCall, (&api{}).do) }()
 		synctest.Wait()
-		if err := p.SetToken(&oauth2.Token{AccessToken: "NEW"}); err != nil {
+		if err := p.SetToken(t.Context(), &oauth2.Token{AccessToken: "NEW"}); err != nil {
 			t.Fatal(err)
 		}
 		err := p.Do(t.Context(), testCall, (&api{refuses: refuse("NEW")}).do)

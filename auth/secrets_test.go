@@ -67,7 +67,7 @@ func TestAuth40Configuration(t *testing.T) {
 		isClean(t, "struct with a source", struct{ Source auth.Source }{source})
 		p := auth.New(config)
 		isClean(t, "policy", p)
-		if err := p.SetToken(&oauth2.Token{AccessToken: "CANARY", RefreshToken: "CANARY"}); err != nil {
+		if err := p.SetToken(t.Context(), &oauth2.Token{AccessToken: "CANARY", RefreshToken: "CANARY"}); err != nil {
 			t.Fatal(err)
 		}
 		isClean(t, "policy with a token", p)

@@ -41,3 +41,13 @@ func (s tokenSource) Token(ctx context.Context, _ *oauth2.Token) (*oauth2.Token,
 	}
 	return nil, opaqueError{err}
 }
+
+// A boundPolicy is a policy with the context to ask it with, for want of a
+// better place.
+type boundPolicy struct {
+	policy *Policy
+	ctx    context.Context // oauth2.TokenSource has no parameter for it
+}
+
+// Token implements [oauth2.TokenSource].
+func (b boundPolicy) Token() (*oauth2.Token, error) { return b.policy.Token(b.ctx) }

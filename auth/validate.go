@@ -57,6 +57,23 @@ func validateTimeout(d time.Duration) error {
 	return nil
 }
 
+func validateMaxAge(d time.Duration) error {
+	if d < 0 {
+		return fmt.Errorf("invalid MaxAge %v: want more than 0, or 0 for as long as the server says", d)
+	}
+	return nil
+}
+
+func validateStore(store Store, grant string, failOpen bool) error {
+	switch {
+	case store != nil && grant == "":
+		return errors.New(`invalid Grant "": want the key of the grant in Store, the same in all replicas`)
+	case store == nil && (grant != "" || failOpen):
+		return errors.New("invalid Store nil: want one for Grant and FailOpen to be of use")
+	}
+	return nil
+}
+
 func validateOrigins(origins []string, allowInsecure bool) error {
 	var errs []error
 	for _, origin := range origins {

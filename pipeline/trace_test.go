@@ -263,7 +263,7 @@ func TestTraceOfALostGrant(t *testing.T) {
 		GetOrder ✗ type=auth
 		  retry: aborted
 		    auth: failed ✗ type=auth outcome=reauth_required
-		      token refresh: missing ✗ type=auth
+		      token refresh: missing ✗ type=auth outcome=reauth_required
 		`)
 	})
 }

@@ -94,7 +94,7 @@ func byPipeline(provider *idp.Server, token *oauth2.Token) getter {
 		ClientSecret: provider.ClientSecret,
 		RefreshToken: token.RefreshToken,
 	}})
-	if err := policy.SetToken(token); err != nil {
+	if err := policy.SetToken(context.Background(), token); err != nil {
 		panic(err)
 	}
 	p := pipeline.Must(pipeline.New("orders", policy))

@@ -1,0 +1,286 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
+// A fleet is all those who share a grant through a store, seen from one of
+// them.
+//
+// Whoever wants to use the refresh token takes a lease: it writes itself into
+// the record as the holder. As a Swap succeeds only on the record that was
+// loaded, the refresh token found there is still the one to use. What the use
+// brings is written in place of the record with the lease, and only then handed
+// out. The others adopt it.
+//
+// A holder that dies leaves its lease behind. It is dead when the record has
+// been seen unchanged for as long as a lease lasts, by the clock of the one who
+// watches. If it is alive all the same, its Swap fails, and what it got is
+// thrown away.
+type fleet struct {
+	store    Store
+	key      string
+	slot     string // of our tokens in the record
+	first    string // refresh token to begin with, or ""
+	failOpen bool
+	timeout  time.Duration // of a token request: two thirds of a lease
+	self     string        // as the holder of a lease
+
+	running *sync.WaitGroup
+
+	mu      sync.Mutex
+	unsaved *version // what could not be written yet, or nil
+}
+
+func newFleet(c Config, running *sync.WaitGroup) *fleet {
+	return &fleet{
+		store:    c.Store,
+		key:      c.Grant,
+		slot:     slotOf(c.Source),
+		first:    firstOf(c.Source),
+		failOpen: c.FailOpen,
+		timeout:  c.Timeout,
+		self:     rand.Text(),
+		running:  running,
+	}
+}
+
+// ttl is how long a lease lasts.
+func (m *fleet) ttl() time.Duration { return m.timeout + m.timeout/2 }
+
+// limit is how long a flight may take: somebody else's lease, and our own.
+func (m *fleet) limit() time.Duration { return 2*m.ttl() + m.timeout }
+
+// patience is how long one access to the store may take.
+func (m *fleet) patience() time.Duration { return max(m.timeout/5, time.Millisecond) }
+
+// A version is the record of a certain revision.
+type version struct {
+	record
+	rev   uint64
+	spent string // the refresh token that was used without a lease, if so
+}
+
+// fetch gets a token, from the record or from the source, and has it in the
+// record when it returns.
+func (m *fleet) fetch(ctx context.Context, f *flight) (arrival, error) {
+	began := time.Now()
+	if err := m.flush(ctx); err != nil && !errors.Is(err, ErrConflict) {
+		return m.fetchAlone(ctx, f, err)
+	}
+	var seen sighting
+	for pause := minPause; ; pause = min(2*pause, m.ttl()/16) {
+		v, err := m.load(ctx)
+		if err != nil {
+			return m.fetchAlone(ctx, f, err)
+		}
+		m.begin(&v, f.old)
+		waited := time.Since(began)
+		if a, ok := v.adopt(m.slot, f.old); ok {
+			a.waited = waited
+			return a, nil
+		}
+		switch {
+		case v.Lost:
+			return arrival{}, errLost
+		case v.Holder == "", v.Holder == m.self, seen.unchanged(v.rev) >= m.ttl():
+			a, err := m.fetchLeased(ctx, f, v)
+			if !errors.Is(err, ErrConflict) {
+				a.waited = waited
+				return a, err
+			}
+		default:
+			if err := policy.Sleep(ctx, pause/2+mathrand.N(pause)); err != nil {
+				return arrival{}, fmt.Errorf("another replica has been asking for too long: %w", err)
+			}
+		}
+	}
+}
+
+const minPause = 10 * time.Millisecond
+
+// A sighting is the revision that was seen last, and for how long.
+type sighting struct {
+	rev   uint64
+	since time.Time
+}
+
+// unchanged returns for how long the revision has been the same.
+func (s *sighting) unchanged(rev uint64) time.Duration {
+	if s.since.IsZero() || s.rev != rev {
+		*s = sighting{rev, time.Now()}
+	}
+	return time.Since(s.since)
+}
+
+// begin has a record take up the refresh token that the program was given, if
+// that is new. A record that is gone is made anew from what we have.
+func (m *fleet) begin(v *version, old *oauth2.Token) {
+	v.login(m.first)
+	if v.rev == 0 && old != nil && old.RefreshToken != "" {
+		v.RefreshToken = old.RefreshToken
+	}
+}
+
+// fetchAlone gets a token while the store is out of reach because of err, if
+// that does no harm, or is wanted all the same.
+func (m *fleet) fetchAlone(ctx context.Context, f *flight, err error) (arrival, error) {
+	spent := spends(f.source, f.old)
+	if policy.ClassOf(err) == policy.Permanent || spent != "" && !m.failOpen {
+		return arrival{}, err
+	}
+	requestCtx, cancel := context.WithTimeout(ctx, m.timeout)
+	defer cancel()
+	a, failure := ask(requestCtx, f.source, f.old, nil)
+	if failure != nil || a.token == nil || spent == "" {
+		return a, failure
+	}
+	m.mu.Lock()
+	v := version{spent: spent}
+	if m.unsaved != nil {
+		v = *m.unsaved
+	}
+	m.mu.Unlock()
+	v.Version, v.RefreshToken = recordVersion, spent
+	v.put(m.slot, a.token, a.asked)
+	m.keepLater(ctx, f, v, err)
+	return a, nil
+}
+
+// fetchLeased takes the lease and asks the source. Its error is [ErrConflict] if
+// somebody else has had the record meanwhile.
+func (m *fleet) fetchLeased(ctx context.Context, f *flight, v version) (a arrival, err error) {
+	began := time.Now()
+	v.Holder = m.self
+	if v, err = m.swap(ctx, v); err != nil {
+		return arrival{}, err
+	}
+	if time.Since(began) > m.ttl()-m.timeout {
+		return arrival{}, ErrConflict // by now others may take us for dead
+	}
+	used := false
+	defer func() {
+		if !used { // also if the source panics
+			m.release(ctx, v, errors.Is(err, ErrReauthRequired))
+		}
+	}()
+	requestCtx, cancel := context.WithTimeout(ctx, m.timeout)
+	defer cancel()
+	a, err = ask(requestCtx, f.source, m.lent(v, f.old), func() bool { return m.changed(ctx, v) })
+	switch {
+	case err == nil && a.token == nil:
+		return arrival{}, errNoAccessToken
+	case err == nil:
+		used = true
+		v.put(m.slot, a.token, a.asked)
+		v.Holder = ""
+		a.token = inherit(a.token, &oauth2.Token{RefreshToken: v.RefreshToken})
+		return a, m.keep(ctx, f, v)
+	case (errors.Is(err, ErrReauthRequired) || ambiguous(err)) && m.changed(ctx, v):
+		used = true
+		return arrival{}, ErrConflict // which explains why it was refused
+	}
+	return arrival{}, err
+}
+
+// lent returns the token to ask the source with.
+func (m *fleet) lent(v version, old *oauth2.Token) *oauth2.Token {
+	if v.RefreshToken == "" {
+		return old
+	}
+	token := &oauth2.Token{RefreshToken: v.RefreshToken}
+	if old != nil {
+		token.AccessToken, token.TokenType, token.Expiry = old.AccessToken, old.TokenType, old.Expiry
+	}
+	return token
+}
+
+// release gives the lease back, and tells the others if the grant is lost. If it
+// cannot, they wait until it has passed.
+func (m *fleet) release(ctx context.Context, v version, lost bool) {
+	v.Holder, v.Lost = "", lost
+	_, _ = m.swap(context.WithoutCancel(ctx), v)
+}
+
+// changed reports whether the record is not known to be still the given one.
+func (m *fleet) changed(ctx context.Context, v version) bool {
+	now, err := m.load(ctx)
+	return err != nil || now.rev != v.rev
+}
+
+// load loads the record.
+func (m *fleet) load(ctx context.Context) (version, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.patience())
+	defer cancel()
+	value, rev, err := m.store.Load(ctx, m.key)
+	if err != nil {
+		return version{}, &storeError{"load", err}
+	}
+	r, err := parseRecord(value, rev)
+	if err != nil {
+		return version{}, &storeError{"load", err}
+	}
+	return version{record: r, rev: rev}, nil
+}
+
+// swap writes the record, and returns it with its new revision.
+func (m *fleet) swap(ctx context.Context, v version) (version, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.patience())
+	defer cancel()
+	value, err := json.Marshal(v.record)
+	if err != nil {
+		return v, &storeError{"swap", errRecord}
+	}
+	next, err := m.store.Swap(ctx, m.key, value, v.rev)
+	if err != nil {
+		return v, &storeError{"swap", err}
+	}
+	v.rev = next
+	return v, nil
+}
+
+// put writes a token that the program was given into the record.
+func (m *fleet) put(ctx context.Context, token *oauth2.Token) error {
+	for {
+		v, err := m.load(ctx)
+		if err != nil {
+			return err
+		}
+		v.login(m.first)
+		v.login(token.RefreshToken)
+		given := *token
+		given.RefreshToken = "" // or else it is there now, or has been
+		v.put(m.slot, &given, time.Now())
+		if _, err = m.swap(ctx, v); !errors.Is(err, ErrConflict) {
+			return err
+		}
+	}
+}
+
+// A storeError is what a store says about its failure.
+type storeError struct {
+	op  string
+	err error
+}
+
+func (e *storeError) Error() string { return "store: " + e.op + ": " + e.err.Error() }
+func (e *storeError) Unwrap() error { return e.err }
+
+// errLost says that the grant is lost.
+var errLost error = lostError{}
+
+type lostError struct{}
+
+func (lostError) Error() string        { return "the grant in the store is lost, as a replica was told" }
+func (lostError) Is(target error) bool { return target == ErrReauthRequired }
