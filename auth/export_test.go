@@ -1,4 +1,9 @@
 package auth
 
-// ParseChallenges is for tests of the parser.
-var ParseChallenges = parseChallenges
+// These are for tests of what is behind a policy and a store.
+var (
+	ParseChallenges = parseChallenges
+	ParseRecords    = parseRecords
+	FormatRecords   = formatRecords
+	TryLock         = tryLock
+)
