@@ -28,6 +28,8 @@ var arrows = map[string][]string{
 	"retry":   {"policy", "github.com/cenkalti/backoff/v4"},
 	"breaker": {"policy", "github.com/sony/gobreaker/v2"},
 	"auth":    {"policy", "golang.org/x/oauth2", "golang.org/x/sync"},
+
+	"auth/authtest": {"auth"},
 }
 
 // otherArrows holds for packages that are not in arrows, as those of new policies.
