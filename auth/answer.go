@@ -84,10 +84,10 @@ func sanitized(ctx context.Context, err error) error {
 	}
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		retryAfter, _ := policy.RetryAfter(err)
-		return &requestError{safe(e.Err), policy.ClassOf(err), policy.ErrorType(err), retryAfter}
+		return &requestError{"token request", safe(e.Err), policy.ClassOf(err), policy.ErrorType(err), retryAfter}
 	}
 	if ctx.Err() != nil {
-		return &requestError{ctx.Err(), policy.Transient, "timeout", 0}
+		return &requestError{"token request", ctx.Err(), policy.Transient, "timeout", 0}
 	}
 	return errMalformed
 }
@@ -126,8 +126,10 @@ func answerOf(e *oauth2.RetrieveError) *answerError {
 	return answer
 }
 
-// A requestError says that the token request got no answer.
+// A requestError says that a request, for a token or for what a token request
+// needs, got no answer.
 type requestError struct {
+	what       string
 	err        error // nil if it is not ours to tell
 	class      policy.Class
 	errorType  string
@@ -136,9 +138,9 @@ type requestError struct {
 
 func (e *requestError) Error() string {
 	if e.err != nil {
-		return "token request: " + e.err.Error()
+		return e.what + ": " + e.err.Error()
 	}
-	return "token request: no answer"
+	return e.what + ": no usable answer"
 }
 
 func (e *requestError) Unwrap() error       { return e.err }
@@ -150,6 +152,9 @@ func (e *requestError) RetryAfter() (time.Duration, bool) { return e.retryAfter,
 // safe returns the part of an HTTP client's error that is known to tell of
 // addresses and certificates only, or nil. Others quote what the server sent.
 func safe(err error) error {
+	if e, ok := errors.AsType[setupError](err); ok {
+		return e
+	}
 	if e, ok := errors.AsType[*AuthError](err); ok {
 		return e
 	}

@@ -21,6 +21,7 @@ type endpoint struct {
 	tokenURL      string
 	clientID      string
 	clientSecret  string
+	assertion     credentialFunc
 	authStyle     oauth2.AuthStyle
 	scopes        []string
 	params        url.Values
@@ -32,6 +33,9 @@ type endpoint struct {
 // authentication, scopes and parameters.
 func (e endpoint) request(ctx context.Context, form url.Values) (*oauth2.Token, error) {
 	maps.Copy(form, e.params)
+	if err := e.addAssertion(ctx, form); err != nil {
+		return nil, err
+	}
 	// The package is for another grant, but lets the form say which.
 	config := clientcredentials.Config{
 		TokenURL:       e.tokenURL,
@@ -58,19 +62,6 @@ func (e endpoint) request(ctx context.Context, form url.Values) (*oauth2.Token, 
 		}
 	}
 	return nil, sanitized(ctx, err)
-}
-
-// style returns how the client authenticates itself. It is never left to
-// chance.
-func (e endpoint) style() oauth2.AuthStyle {
-	switch {
-	case e.authStyle != oauth2.AuthStyleAutoDetect:
-		return e.authStyle
-	case e.clientSecret != "":
-		return oauth2.AuthStyleInHeader
-	default:
-		return oauth2.AuthStyleInParams
-	}
 }
 
 // client returns a copy of the HTTP client, but one that does not carry the form, and
@@ -115,18 +106,13 @@ func (e endpoint) validate() error {
 	if err := validateTokenURL(e.tokenURL, e.allowInsecure); err != nil {
 		errs = append(errs, err)
 	}
-	if e.clientID == "" {
-		errs = append(errs, errors.New(`invalid ClientID "": want the one that the server knows the client by`))
-	}
-	if s := e.authStyle; s < oauth2.AuthStyleAutoDetect || s > oauth2.AuthStyleInHeader {
-		errs = append(errs, fmt.Errorf("invalid AuthStyle %d: want AuthStyleInParams or AuthStyleInHeader", s))
-	}
+	errs = append(errs, e.validateClient()...)
 	for _, scope := range e.scopes {
 		if scope == "" || !isPrintable(scope) || strings.ContainsAny(scope, ` "\`) {
 			errs = append(errs, fmt.Errorf("invalid Scopes element %q: want one scope (RFC 6749, section 3.3)", scope))
 		}
 	}
-	for _, name := range []string{"grant_type", "refresh_token", "scope", "client_id", "client_secret"} {
+	for _, name := range e.ownParams() {
 		if e.params.Has(name) {
 			errs = append(errs, fmt.Errorf("invalid Params element %q: want only what no other field stands for", name))
 		}

@@ -2,11 +2,15 @@ package auth_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 
 	"golang.org/x/oauth2"
 
@@ -147,9 +151,44 @@ func ExampleFromTokenSource() {
 	// Output: from-elsewhere
 }
 
+// The client authenticates itself by a private key, and sends no secret.
+func ExamplePrivateKeyJWT() {
+	login := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Println(r.FormValue("client_assertion_type"))
+		fmt.Println(len(strings.Split(r.FormValue("client_assertion"), ".")), "parts")
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"access_token":"token-1","token_type":"Bearer"}`)
+	}))
+	defer login.Close()
+	privateKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // or as read from a file
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	key := auth.PrivateKeyJWT{ClientID: "orders", Audience: login.URL, Key: privateKey}
+	if err := key.Validate(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	tokens := auth.New(auth.Config{
+		Source: auth.ClientCredentials{TokenURL: login.URL, ClientID: "orders", Assertion: key.Assertion},
+	})
+	err = tokens.Use(context.Background(), func(_ context.Context, token *oauth2.Token) error {
+		fmt.Println(token.AccessToken)
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// urn:ietf:params:oauth:client-assertion-type:jwt-bearer
+	// 3 parts
+	// token-1
+	// <nil>
+}
+
 // Sources do not show their secrets.
 func ExampleRefreshToken_Format() {
 	source := auth.RefreshToken{TokenURL: "https://login.example.com/token", ClientID: "client", ClientSecret: "swordfish"}
 	fmt.Printf("%+v\n", source)
-	// Output: {TokenURL:https://login.example.com/token ClientID:client ClientSecret:[redacted] AuthStyle:0 RefreshToken: Scopes:[] Params:map[] HTTPClient:<nil> AllowInsecure:false}
+	// Output: {TokenURL:https://login.example.com/token ClientID:client ClientSecret:[redacted] Assertion:<nil> AuthStyle:0 RefreshToken: Scopes:[] Params:map[] HTTPClient:<nil> AllowInsecure:false}
 }

@@ -31,6 +31,7 @@ func TestNameAndType(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
+	credential := func(context.Context) (string, error) { return "CANARY", nil }
 	good := (&server{}).refreshToken()
 	refresh := func(change func(*auth.RefreshToken)) auth.Config {
 		s := good
@@ -71,6 +72,18 @@ func TestValidate(t *testing.T) {
 		{"auth style", refresh(func(s *auth.RefreshToken) { s.AuthStyle = 3 }), []string{"invalid AuthStyle 3"}},
 		{"scopes", refresh(func(s *auth.RefreshToken) { s.Scopes = []string{"a b", "", "ok"} }), []string{`element "a b"`, `element ""`}},
 		{"params", refresh(func(s *auth.RefreshToken) { s.Params = url.Values{"refresh_token": {"CANARY"}, "resource": {"x"}} }), []string{`element "refresh_token"`}},
+		{"assertion", refresh(func(s *auth.RefreshToken) { s.ClientSecret, s.Assertion = "", credential }), nil},
+		{"assertion in the body", refresh(func(s *auth.RefreshToken) {
+			s.ClientSecret, s.Assertion, s.AuthStyle = "", credential, oauth2.AuthStyleInParams
+		}), nil},
+		{"assertion and secret", refresh(func(s *auth.RefreshToken) { s.ClientSecret, s.Assertion = "CANARY", credential }), []string{"invalid ClientSecret: want none beside Assertion"}},
+		{"assertion in the header", refresh(func(s *auth.RefreshToken) {
+			s.ClientSecret, s.Assertion, s.AuthStyle = "", credential, oauth2.AuthStyleInHeader
+		}), []string{"invalid AuthStyle AuthStyleInHeader"}},
+		{"assertion and params", refresh(func(s *auth.RefreshToken) {
+			s.ClientSecret, s.Assertion, s.Params = "", credential, url.Values{"client_assertion": {"CANARY"}, "client_assertion_type": {"x"}}
+		}), []string{`invalid Params element "client_assertion"`, `invalid Params element "client_assertion_type"`}},
+		{"assertion in params only", refresh(func(s *auth.RefreshToken) { s.Params = url.Values{"client_assertion": {"CANARY"}} }), nil},
 		{"client credentials", auth.Config{Source: auth.ClientCredentials{TokenURL: "http://x.example"}}, []string{"invalid TokenURL", "invalid ClientID"}},
 		{"token source", auth.Config{Source: auth.FromTokenSource(nil)}, []string{"invalid TokenSource nil"}},
 	}

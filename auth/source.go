@@ -46,6 +46,16 @@ type RefreshToken struct {
 	// ClientSecret is the client's secret. Default: none, for public clients.
 	ClientSecret string `json:"client_secret" yaml:"client_secret"`
 
+	// Assertion authenticates the client by a signed statement in place of a
+	// secret (RFC 7521, section 4.2), such as that of a [PrivateKeyJWT]. It is
+	// asked for a new one before every token request, repeated ones included,
+	// as servers accept each only once. Its context ends with the flight; the
+	// class of its error (see package policy) says what becomes of it, as with
+	// those of a [Source], and the error's text is not told, as it may hold
+	// anything. It must be safe for concurrent use. It excludes ClientSecret.
+	// Default: none.
+	Assertion func(ctx context.Context) (string, error) `json:"-" yaml:"-"`
+
 	// AuthStyle says how the client authenticates itself (RFC 6749, section
 	// 2.3.1). Default: by HTTP Basic, which servers must support, if there is a
 	// secret, otherwise by its identifier in the body. Nothing is ever tried
@@ -97,7 +107,17 @@ func (s RefreshToken) grantType() string         { return "refresh_token" }
 func (s RefreshToken) firstRefreshToken() string { return s.RefreshToken }
 
 func (s RefreshToken) endpoint() endpoint {
-	return endpoint{s.TokenURL, s.ClientID, s.ClientSecret, s.AuthStyle, s.Scopes, s.Params, s.HTTPClient, s.AllowInsecure}
+	return endpoint{
+		tokenURL:      s.TokenURL,
+		clientID:      s.ClientID,
+		clientSecret:  s.ClientSecret,
+		assertion:     s.Assertion,
+		authStyle:     s.AuthStyle,
+		scopes:        s.Scopes,
+		params:        s.Params,
+		httpClient:    s.HTTPClient,
+		allowInsecure: s.AllowInsecure,
+	}
 }
 
 // ClientCredentials is a [Source] for programs that act on their own behalf
@@ -117,6 +137,16 @@ type ClientCredentials struct {
 	// authenticate themselves by other means, such as a TLS certificate of
 	// HTTPClient.
 	ClientSecret string `json:"client_secret" yaml:"client_secret"`
+
+	// Assertion authenticates the client by a signed statement in place of a
+	// secret (RFC 7521, section 4.2), such as that of a [PrivateKeyJWT]. It is
+	// asked for a new one before every token request, repeated ones included,
+	// as servers accept each only once. Its context ends with the flight; the
+	// class of its error (see package policy) says what becomes of it, as with
+	// those of a [Source], and the error's text is not told, as it may hold
+	// anything. It must be safe for concurrent use. It excludes ClientSecret.
+	// Default: none.
+	Assertion func(ctx context.Context) (string, error) `json:"-" yaml:"-"`
 
 	// AuthStyle says how the client authenticates itself (RFC 6749, section
 	// 2.3.1). Default: by HTTP Basic, which servers must support, if there is a
@@ -150,7 +180,17 @@ func (s ClientCredentials) Token(ctx context.Context, _ *oauth2.Token) (*oauth2.
 func (s ClientCredentials) grantType() string { return "client_credentials" }
 
 func (s ClientCredentials) endpoint() endpoint {
-	return endpoint{s.TokenURL, s.ClientID, s.ClientSecret, s.AuthStyle, s.Scopes, s.Params, s.HTTPClient, s.AllowInsecure}
+	return endpoint{
+		tokenURL:      s.TokenURL,
+		clientID:      s.ClientID,
+		clientSecret:  s.ClientSecret,
+		assertion:     s.Assertion,
+		authStyle:     s.AuthStyle,
+		scopes:        s.Scopes,
+		params:        s.Params,
+		httpClient:    s.HTTPClient,
+		allowInsecure: s.AllowInsecure,
+	}
 }
 
 // grantType returns what kind of source s is.
