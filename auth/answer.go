@@ -33,6 +33,12 @@ func (e *answerError) Error() string {
 	return text
 }
 
+// isAnswer reports whether err is an answer with the given code.
+func isAnswer(err error, code string) bool {
+	e, ok := errors.AsType[*answerError](err)
+	return ok && e.code == code
+}
+
 // The codes of RFC 6749, section 5.2, and RFC 8707, section 2: the request is
 // wrong and will stay so.
 var terminalCodes = []string{

@@ -26,6 +26,25 @@ func (f credentialFunc) get(ctx context.Context, what string) (string, error) {
 	return credential, nil
 }
 
+// sendWithSecret sends form with the secret of secretFrom. If the server does not
+// know that, it may have been replaced, so another is tried, once: whoever fails
+// to authenticate has not used up the refresh token.
+func (e endpoint) sendWithSecret(ctx context.Context, form url.Values) (token *oauth2.Token, err error) {
+	if e.clientSecret, err = e.secretFrom.get(ctx, "client secret"); err != nil {
+		return nil, err
+	}
+	token, err = e.send(ctx, form)
+	if !isAnswer(err, "invalid_client") {
+		return token, err
+	}
+	another, failure := e.secretFrom.get(ctx, "client secret")
+	if failure != nil || another == e.clientSecret {
+		return nil, err
+	}
+	e.clientSecret = another
+	return e.send(ctx, form)
+}
+
 // assertionType is that of a JWT (RFC 7523, section 2.2).
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -64,8 +83,14 @@ func (e endpoint) validateClient() (errs []error) {
 	if s := e.authStyle; s < oauth2.AuthStyleAutoDetect || s > oauth2.AuthStyleInHeader {
 		errs = append(errs, fmt.Errorf("invalid AuthStyle %d: want AuthStyleInParams or AuthStyleInHeader", s))
 	}
+	if e.secretFrom != nil && e.clientSecret != "" {
+		errs = append(errs, errors.New("invalid ClientSecret: want none beside SecretFrom"))
+	}
 	if e.assertion != nil && e.clientSecret != "" {
 		errs = append(errs, errors.New("invalid ClientSecret: want none beside Assertion (RFC 6749, section 2.3)"))
+	}
+	if e.assertion != nil && e.secretFrom != nil {
+		errs = append(errs, errors.New("invalid SecretFrom: want none beside Assertion (RFC 6749, section 2.3)"))
 	}
 	if e.assertion != nil && e.authStyle == oauth2.AuthStyleInHeader {
 		errs = append(errs, errors.New("invalid AuthStyle AuthStyleInHeader: want AuthStyleInParams or none beside Assertion"))

@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -27,12 +28,13 @@ import (
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
-// sourcesOf returns a source of each kind with as, authenticated by a.
+// sourcesOf returns a source of each kind with as, authenticated by one of the
+// functions.
 func sourcesOf(as *server, assertion, secretFrom func(context.Context) (string, error)) map[string]auth.Source {
 	refresh, credentials := as.refreshToken(), as.clientCredentials()
 	refresh.ClientSecret, credentials.ClientSecret = "", ""
 	refresh.Assertion, credentials.Assertion = assertion, assertion
-	_ = secretFrom
+	refresh.SecretFrom, credentials.SecretFrom = secretFrom, secretFrom
 	return map[string]auth.Source{"refresh_token": refresh, "client_credentials": credentials}
 }
 
@@ -235,6 +237,9 @@ func TestAuth39And40FunctionsThatFail(t *testing.T) {
 			"client assertion": func(as *server, fail func(context.Context) (string, error)) map[string]auth.Source {
 				return sourcesOf(as, fail, nil)
 			},
+			"client secret": func(as *server, fail func(context.Context) (string, error)) map[string]auth.Source {
+				return sourcesOf(as, nil, fail)
+			},
 		} {
 			for kind := range sourcesOf(&server{}, nil, nil) {
 				t.Run(name+", "+what+", "+kind, func(t *testing.T) {
@@ -256,6 +261,83 @@ func TestAuth39And40FunctionsThatFail(t *testing.T) {
 					}
 				})
 			}
+		}
+	}
+}
+
+func TestAuth25SecretIsReadAgain(t *testing.T) {
+	const notKnown = `{"error":"invalid_client","error_description":"CANARY"}`
+	tests := map[string]struct {
+		secrets []string // "" fails; the last one remains
+		known   string   // to the server
+		code    string   // of a refusal; default: invalid_client
+		want    string   // secrets of the requests
+	}{
+		"known":                     {[]string{"CANARY-1"}, "CANARY-1", "", "CANARY-1"},
+		"replaced":                  {[]string{"CANARY-1", "CANARY-2"}, "CANARY-2", "", "CANARY-1 CANARY-2"},
+		"the same":                  {[]string{"CANARY-1", "CANARY-1"}, "CANARY-2", "", "CANARY-1"},
+		"not known, nor the other":  {[]string{"CANARY-1", "CANARY-2", "CANARY-3"}, "CANARY-3", "", "CANARY-1 CANARY-2"},
+		"cannot be read again":      {[]string{"CANARY-1", "", "CANARY-1"}, "CANARY-2", "", "CANARY-1"},
+		"refused for other reasons": {[]string{"CANARY-1", "CANARY-2"}, "CANARY-2", "invalid_scope", "CANARY-1"},
+	}
+	for name, tt := range tests {
+		for kind := range sourcesOf(&server{}, nil, nil) {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					as := &server{}
+					as.answer = func(n int, _ url.Values) (int, string) {
+						switch _, secret, _ := as.request(n).BasicAuth(); {
+						case secret == tt.known:
+							return 0, ""
+						case tt.code != "":
+							return 400, fmt.Sprintf(`{"error":%q}`, tt.code)
+						}
+						return 401, notKnown
+					}
+					reads := 0
+					read := func(context.Context) (string, error) {
+						secret := tt.secrets[min(reads, len(tt.secrets)-1)]
+						if reads++; secret == "" {
+							return "", errors.New("CANARY")
+						}
+						return secret, nil
+					}
+					p := auth.New(auth.Config{Source: sourcesOf(as, nil, read)[kind]})
+					err := p.Do(t.Context(), testCall, succeed)
+					var sent []string
+					for n := range as.count() {
+						_, secret, _ := as.request(n + 1).BasicAuth()
+						sent = append(sent, secret)
+					}
+					if got := strings.Join(sent, " "); got != tt.want {
+						t.Errorf("secrets %q, want %q", got, tt.want)
+					}
+					if strings.HasSuffix(tt.want, tt.known) {
+						if err != nil {
+							t.Errorf("Do() = %v, want nil", err)
+						}
+						return
+					}
+					e, ok := errors.AsType[*auth.AuthError](err)
+					if want := cmp.Or(tt.code, "invalid_client"); !ok || e.ErrorCode != want || policy.ClassOf(err) != policy.Rejected {
+						t.Errorf("Do() = %v, want a rejected call for %s", err, want)
+					}
+					isClean(t, "error", err)
+
+					// A configuration error stands for a minute, whatever could be read.
+					had := as.count()
+					time.Sleep(59 * time.Second)
+					_ = p.Do(t.Context(), testCall, succeed)
+					if got := as.count(); got != had {
+						t.Errorf("%d token requests within a minute, want %d", got, had)
+					}
+					time.Sleep(2 * time.Second)
+					_ = p.Do(t.Context(), testCall, succeed)
+					if got := as.count(); got == had {
+						t.Error("no token request after a minute, want one")
+					}
+				})
+			})
 		}
 	}
 }

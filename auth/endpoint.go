@@ -21,6 +21,7 @@ type endpoint struct {
 	tokenURL      string
 	clientID      string
 	clientSecret  string
+	secretFrom    credentialFunc
 	assertion     credentialFunc
 	authStyle     oauth2.AuthStyle
 	scopes        []string
@@ -29,10 +30,18 @@ type endpoint struct {
 	allowInsecure bool
 }
 
-// request makes one token request: a POST with the given form, the client's
-// authentication, scopes and parameters.
+// request asks for a token with the given form.
 func (e endpoint) request(ctx context.Context, form url.Values) (*oauth2.Token, error) {
 	maps.Copy(form, e.params)
+	if e.secretFrom != nil {
+		return e.sendWithSecret(ctx, form)
+	}
+	return e.send(ctx, form)
+}
+
+// send makes one token request: a POST with the given form, the client's
+// authentication, and scopes.
+func (e endpoint) send(ctx context.Context, form url.Values) (*oauth2.Token, error) {
 	if err := e.addAssertion(ctx, form); err != nil {
 		return nil, err
 	}

@@ -190,5 +190,5 @@ func ExamplePrivateKeyJWT() {
 func ExampleRefreshToken_Format() {
 	source := auth.RefreshToken{TokenURL: "https://login.example.com/token", ClientID: "client", ClientSecret: "swordfish"}
 	fmt.Printf("%+v\n", source)
-	// Output: {TokenURL:https://login.example.com/token ClientID:client ClientSecret:[redacted] Assertion:<nil> AuthStyle:0 RefreshToken: Scopes:[] Params:map[] HTTPClient:<nil> AllowInsecure:false}
+	// Output: {TokenURL:https://login.example.com/token ClientID:client ClientSecret:[redacted] SecretFrom:<nil> Assertion:<nil> AuthStyle:0 RefreshToken: Scopes:[] Params:map[] HTTPClient:<nil> AllowInsecure:false}
 }

@@ -115,6 +115,13 @@ func (s *server) form(n int) url.Values {
 	return s.forms[n-1]
 }
 
+// request returns the n-th request, counted from 1.
+func (s *server) request(n int) *http.Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.requests[n-1]
+}
+
 func response(r *http.Request, status int, body string) *http.Response {
 	return &http.Response{
 		StatusCode: status,

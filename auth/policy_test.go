@@ -72,6 +72,9 @@ func TestValidate(t *testing.T) {
 		{"auth style", refresh(func(s *auth.RefreshToken) { s.AuthStyle = 3 }), []string{"invalid AuthStyle 3"}},
 		{"scopes", refresh(func(s *auth.RefreshToken) { s.Scopes = []string{"a b", "", "ok"} }), []string{`element "a b"`, `element ""`}},
 		{"params", refresh(func(s *auth.RefreshToken) { s.Params = url.Values{"refresh_token": {"CANARY"}, "resource": {"x"}} }), []string{`element "refresh_token"`}},
+		{"secret from elsewhere", refresh(func(s *auth.RefreshToken) { s.ClientSecret, s.SecretFrom = "", credential }), nil},
+		{"two secrets", refresh(func(s *auth.RefreshToken) { s.ClientSecret, s.SecretFrom = "CANARY", credential }), []string{"invalid ClientSecret: want none beside SecretFrom"}},
+		{"secret and assertion", refresh(func(s *auth.RefreshToken) { s.ClientSecret, s.SecretFrom, s.Assertion = "", credential, credential }), []string{"invalid SecretFrom: want none beside Assertion"}},
 		{"assertion", refresh(func(s *auth.RefreshToken) { s.ClientSecret, s.Assertion = "", credential }), nil},
 		{"assertion in the body", refresh(func(s *auth.RefreshToken) {
 			s.ClientSecret, s.Assertion, s.AuthStyle = "", credential, oauth2.AuthStyleInParams

@@ -46,14 +46,23 @@ type RefreshToken struct {
 	// ClientSecret is the client's secret. Default: none, for public clients.
 	ClientSecret string `json:"client_secret" yaml:"client_secret"`
 
+	// SecretFrom returns the client's secret, for secrets that are replaced now
+	// and then. It is asked before every token request, and may keep what it
+	// returns for a while. If the server does not know the client by that
+	// (invalid_client), it is asked once more, and if it then has another secret,
+	// the request is repeated with that, once. What holds for the context and the
+	// errors of Assertion, and for concurrent use, holds here too. It excludes
+	// ClientSecret and Assertion. Default: none.
+	SecretFrom func(ctx context.Context) (string, error) `json:"-" yaml:"-"`
+
 	// Assertion authenticates the client by a signed statement in place of a
 	// secret (RFC 7521, section 4.2), such as that of a [PrivateKeyJWT]. It is
 	// asked for a new one before every token request, repeated ones included,
-	// as servers accept each only once. Its context ends with the flight; the
-	// class of its error (see package policy) says what becomes of it, as with
-	// those of a [Source], and the error's text is not told, as it may hold
-	// anything. It must be safe for concurrent use. It excludes ClientSecret.
-	// Default: none.
+	// as servers accept each only once. Its context ends when the time of the
+	// token request is up. The class of its error (see package policy) says what
+	// becomes of it, as with those of a [Source]; the error's text is not told,
+	// as it may hold anything. It must be safe for concurrent use. It excludes
+	// ClientSecret and SecretFrom. Default: none.
 	Assertion func(ctx context.Context) (string, error) `json:"-" yaml:"-"`
 
 	// AuthStyle says how the client authenticates itself (RFC 6749, section
@@ -111,6 +120,7 @@ func (s RefreshToken) endpoint() endpoint {
 		tokenURL:      s.TokenURL,
 		clientID:      s.ClientID,
 		clientSecret:  s.ClientSecret,
+		secretFrom:    s.SecretFrom,
 		assertion:     s.Assertion,
 		authStyle:     s.AuthStyle,
 		scopes:        s.Scopes,
@@ -138,14 +148,23 @@ type ClientCredentials struct {
 	// HTTPClient.
 	ClientSecret string `json:"client_secret" yaml:"client_secret"`
 
+	// SecretFrom returns the client's secret, for secrets that are replaced now
+	// and then. It is asked before every token request, and may keep what it
+	// returns for a while. If the server does not know the client by that
+	// (invalid_client), it is asked once more, and if it then has another secret,
+	// the request is repeated with that, once. What holds for the context and the
+	// errors of Assertion, and for concurrent use, holds here too. It excludes
+	// ClientSecret and Assertion. Default: none.
+	SecretFrom func(ctx context.Context) (string, error) `json:"-" yaml:"-"`
+
 	// Assertion authenticates the client by a signed statement in place of a
 	// secret (RFC 7521, section 4.2), such as that of a [PrivateKeyJWT]. It is
 	// asked for a new one before every token request, repeated ones included,
-	// as servers accept each only once. Its context ends with the flight; the
-	// class of its error (see package policy) says what becomes of it, as with
-	// those of a [Source], and the error's text is not told, as it may hold
-	// anything. It must be safe for concurrent use. It excludes ClientSecret.
-	// Default: none.
+	// as servers accept each only once. Its context ends when the time of the
+	// token request is up. The class of its error (see package policy) says what
+	// becomes of it, as with those of a [Source]; the error's text is not told,
+	// as it may hold anything. It must be safe for concurrent use. It excludes
+	// ClientSecret and SecretFrom. Default: none.
 	Assertion func(ctx context.Context) (string, error) `json:"-" yaml:"-"`
 
 	// AuthStyle says how the client authenticates itself (RFC 6749, section
@@ -184,6 +203,7 @@ func (s ClientCredentials) endpoint() endpoint {
 		tokenURL:      s.TokenURL,
 		clientID:      s.ClientID,
 		clientSecret:  s.ClientSecret,
+		secretFrom:    s.SecretFrom,
 		assertion:     s.Assertion,
 		authStyle:     s.AuthStyle,
 		scopes:        s.Scopes,

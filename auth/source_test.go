@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -84,6 +85,12 @@ func TestAuth39TokenRequest(t *testing.T) {
 	credentials := func(secret string, style oauth2.AuthStyle) auth.Source {
 		return auth.ClientCredentials{ClientID: "client:1", ClientSecret: secret, AuthStyle: style, Params: url.Values{"audience": {"orders"}}}
 	}
+	secret := func(context.Context) (string, error) { return "s&cret", nil }
+	odd := auth.ClientCredentials{ClientID: "ä:/ %", ClientSecret: "+=& :%\"\t\u20ac"}
+	oddInBody := odd
+	oddInBody.AuthStyle = params
+	// As by the algorithm of RFC 6749, appendix B: a space is a plus sign.
+	const oddID, oddSecret = "%C3%A4%3A%2F+%25", "%2B%3D%26+%3A%25%22%09%E2%82%AC"
 	tests := []struct {
 		name     string
 		source   auth.Source
@@ -94,6 +101,10 @@ func TestAuth39TokenRequest(t *testing.T) {
 		{"refresh, in header", refresh("s&cret", header), basic, "grant_type=refresh_token&refresh_token=RT1&scope=a+b"},
 		{"refresh, in body", refresh("s&cret", params), "", "client_id=client%3A1&client_secret=s%26cret&grant_type=refresh_token&refresh_token=RT1&scope=a+b"},
 		{"refresh, public client", refresh("", 0), "", "client_id=client%3A1&grant_type=refresh_token&refresh_token=RT1&scope=a+b"},
+		{"refresh, secret from elsewhere", auth.RefreshToken{ClientID: "client:1", SecretFrom: secret, RefreshToken: "RT1"}, basic, "grant_type=refresh_token&refresh_token=RT1"},
+		{"client credentials, secret from elsewhere, in body", auth.ClientCredentials{ClientID: "client:1", SecretFrom: secret, AuthStyle: params}, "", "client_id=client%3A1&client_secret=s%26cret&grant_type=client_credentials"},
+		{"odd characters", odd, "Basic " + base64.StdEncoding.EncodeToString([]byte(oddID+":"+oddSecret)), "grant_type=client_credentials"},
+		{"odd characters, in body", oddInBody, "", "client_id=" + oddID + "&client_secret=" + oddSecret + "&grant_type=client_credentials"},
 		{"client credentials, default", credentials("s&cret", 0), basic, "audience=orders&grant_type=client_credentials"},
 		{"client credentials, in body", credentials("s&cret", params), "", "audience=orders&client_id=client%3A1&client_secret=s%26cret&grant_type=client_credentials"},
 	}
