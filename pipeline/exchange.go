@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -85,16 +86,44 @@ func (x *exchange) header(call policy.Call) (http.Header, error) {
 	if header == nil {
 		header = make(http.Header)
 	}
-	for name, value := range call.Header() {
-		if !validHeader(name, value) {
-			return nil, policy.WithClass(fmt.Errorf("pipeline: invalid header %q of a policy: want a token as name and no control characters in the value", name), policy.Permanent)
+	for field := range call.HeaderFields() {
+		if !x.Accepts(field.Name) {
+			continue
 		}
-		if x.Accepts(name) {
-			header.Set(name, value)
+		value, err := x.value(field)
+		if err != nil {
+			return nil, err
 		}
+		if !validHeader(field.Name, value) {
+			return nil, policy.WithClass(fmt.Errorf("pipeline: invalid header %q of a policy: want a token as name and no control characters in the value", field.Name), policy.Permanent)
+		}
+		header.Set(field.Name, value)
 	}
 	return header, nil
 }
+
+// value returns the value of a header for this request.
+func (x *exchange) value(field policy.HeaderField) (string, error) {
+	if field.Func == nil {
+		return field.Value, nil
+	}
+	value, err := field.Func(cmp.Or(x.req.Method, http.MethodGet), targetOf(x.req))
+	if err != nil {
+		return "", &headerError{field.Name, err}
+	}
+	return value, nil
+}
+
+// A headerError says that a policy has no value for a header that it asked for.
+// Nothing has been sent.
+type headerError struct {
+	name string
+	err  error
+}
+
+func (e *headerError) Error() string  { return fmt.Sprintf("pipeline: header %q: %v", e.name, e.err) }
+func (e *headerError) Unwrap() error  { return e.err }
+func (e *headerError) NoEffect() bool { return true }
 
 // begin prepares for sending: it provides a body, and discards the failures of
 // earlier sends, which nobody can want any more, unless others are in flight,

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,6 +18,16 @@ func originOf(u *url.URL) string {
 		host = strings.TrimSuffix(host, ":80")
 	}
 	return scheme + "://" + host
+}
+
+// targetOf returns the URL of req as the server knows it (RFC 9110, section
+// 7.1): with the host that the request is addressed to, and without what is not
+// sent.
+func targetOf(req *http.Request) string {
+	u := *req.URL
+	u.User, u.Fragment, u.RawFragment = nil, "", ""
+	u.Host = cmp.Or(req.Host, u.Host)
+	return u.String()
 }
 
 // maxRedirects bounds how far back a chain of redirects is followed. Clients

@@ -44,26 +44,44 @@ type Call struct {
 
 // A header is an element of a list that copies of a call share, last set first.
 type header struct {
-	name, value string
-	next        *header
+	HeaderField
+	next *header
 }
 
 // WithHeader returns a copy of c that asks for a header to be sent with the
 // operation, in place of one of that name that an outer policy asked for. The
 // operation may refuse it: see [Call.Accepts].
 func (c Call) WithHeader(name, value string) Call {
-	c.headers = &header{name, value, c.headers}
+	c.headers = &header{HeaderField{Name: name, Value: value}, c.headers}
+	return c
+}
+
+// WithHeaderFunc is like [Call.WithHeader], but for a header that depends on the
+// request that carries it, such as a signature of its method and URL, or that
+// must be another one for each. It is for HTTP: value is called each time that a
+// request is sent, retries included, but not if the operation refuses the
+// header, nor if an inner policy has asked for another one in its place.
+//
+// The method is as in the request line. The URL is absolute and as the server
+// knows it, with the query, but without fragment, user name and password. An
+// error keeps the request from being sent; its class says what becomes of the
+// call, and its text appears in the call's error, so it must not tell secrets.
+// value must be safe for concurrent use.
+func (c Call) WithHeaderFunc(name string, value func(method, url string) (string, error)) Call {
+	c.headers = &header{HeaderField{Name: name, Func: value}, c.headers}
 	return c
 }
 
 // Header returns the headers that policies asked for, in the order in which
-// they did. Of several with the same name the last one counts.
+// they did. Of several with the same name the last one counts. Those of
+// [Call.WithHeaderFunc] are left out, as there is no request that they could be
+// computed for.
 func (c Call) Header() iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) { c.headers.each(yield) }
 }
 
 func (h *header) each(yield func(name, value string) bool) bool {
-	return h == nil || h.next.each(yield) && yield(h.name, h.value)
+	return h == nil || h.next.each(yield) && (h.Func != nil || yield(h.Name, h.Value))
 }
 
 // Accepts reports whether the operation would send a header of the given name

@@ -2,15 +2,21 @@ package policy_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/evenkeel-go/evenkeel/pipeline"
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
@@ -24,6 +30,43 @@ func ExampleNew() {
 	operation := func(context.Context, policy.Call) error { return errors.New("out of stock") }
 	_ = logging.Do(context.Background(), policy.Call{Name: "orders.place"}, operation)
 	// Output: orders.place ended with out of stock
+}
+
+// A policy that signs every request, with the time of day in it, so that none of
+// them can be sent again by somebody else.
+func ExampleCall_WithHeaderFunc() {
+	secret := []byte("swordfish")
+	mac := func(text string) string {
+		h := hmac.New(sha256.New, secret)
+		h.Write([]byte(text))
+		return base64.StdEncoding.EncodeToString(h.Sum(nil))
+	}
+	sign := func(method, url string) (string, error) {
+		now := time.Now().UTC().Format(time.RFC3339Nano)
+		return now + " " + mac(method+" "+url+" "+now), nil
+	}
+	signing := policy.New("signing", func(ctx context.Context, call policy.Call, next policy.Handler) error {
+		return next(ctx, call.WithHeaderFunc("X-Signature", sign))
+	})
+
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		now, signature, _ := strings.Cut(r.Header.Get("X-Signature"), " ")
+		want := mac(r.Method + " http://" + r.Host + r.URL.String() + " " + now)
+		fmt.Println(r.Method, r.URL, "signed:", hmac.Equal([]byte(signature), []byte(want)))
+	}))
+	defer server.Close()
+	p := pipeline.Must(pipeline.New("orders", signing))
+	client := &http.Client{Transport: p.Transport(nil)}
+	response, err := client.Get(server.URL + "/orders?page=2")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+	fmt.Println(response.StatusCode)
+	// Output:
+	// GET /orders?page=2 signed: true
+	// 200
 }
 
 func TestNewWithoutFunction(t *testing.T) {
@@ -59,6 +102,42 @@ func TestHeader(t *testing.T) {
 	for name := range outer.Header() {
 		if name != "A" {
 			t.Errorf("first header = %q, want %q", name, "A")
+		}
+		break // must not go on
+	}
+}
+
+func TestHeaderFields(t *testing.T) {
+	sign := func(method, url string) (string, error) { return method + " " + url, nil }
+	call := policy.Call{}.WithHeader("A", "1").WithHeaderFunc("B", sign).WithHeader("C", "3")
+	for _, tt := range []struct {
+		call       policy.Call
+		want       string
+		wantHeader string
+	}{
+		{policy.Call{}, "", ""},
+		{call, "C=3 B=GET https://x.example A=1 ", "A=1 C=3 "},
+		{call.WithHeader("b", "2"), "b=2 C=3 A=1 ", "A=1 C=3 b=2 "},
+		{call.WithHeaderFunc("a", sign), "a=GET https://x.example C=3 B=GET https://x.example ", "A=1 C=3 "},
+	} {
+		var got, gotHeader strings.Builder
+		for field := range tt.call.HeaderFields() {
+			value := field.Value
+			if field.Func != nil {
+				value, _ = field.Func("GET", "https://x.example")
+			}
+			fmt.Fprintf(&got, "%s=%s ", field.Name, value)
+		}
+		for name, value := range tt.call.Header() {
+			fmt.Fprintf(&gotHeader, "%s=%s ", name, value)
+		}
+		if got.String() != tt.want || gotHeader.String() != tt.wantHeader {
+			t.Errorf("HeaderFields() = %q, Header() = %q, want %q and %q", &got, &gotHeader, tt.want, tt.wantHeader)
+		}
+	}
+	for field := range call.HeaderFields() {
+		if field.Name != "C" {
+			t.Errorf("first field = %q, want %q", field.Name, "C")
 		}
 		break // must not go on
 	}

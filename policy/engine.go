@@ -2,7 +2,9 @@ package policy
 
 import (
 	"context"
+	"iter"
 	"log/slog"
+	"strings"
 )
 
 // This file is for those who carry out calls, package pipeline and tests.
@@ -29,6 +31,36 @@ func (c Call) WithOperation(op Operation) Call {
 
 // Operation returns what c leads to, or nil.
 func (c Call) Operation() Operation { return c.operation }
+
+// A HeaderField is a header that a policy asked for.
+type HeaderField struct {
+	Name  string
+	Value string                                   // if Func is nil
+	Func  func(method, url string) (string, error) // see [Call.WithHeaderFunc]
+}
+
+// HeaderFields returns the headers to send: those that policies asked for, except
+// those that others took the place of, the last one first.
+func (c Call) HeaderFields() iter.Seq[HeaderField] {
+	return func(yield func(HeaderField) bool) {
+		for h := c.headers; h != nil; h = h.next {
+			if !c.headers.replaces(h) && !yield(h.HeaderField) {
+				return
+			}
+		}
+	}
+}
+
+// replaces reports whether a header before old in the list, which was set later,
+// has the same name.
+func (h *header) replaces(old *header) bool {
+	for ; h != old; h = h.next {
+		if strings.EqualFold(h.Name, old.Name) {
+			return true
+		}
+	}
+	return false
+}
 
 // An Event is a decision of a policy that is worth knowing.
 type Event struct {
