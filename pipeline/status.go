@@ -89,6 +89,15 @@ func (e *StatusError) RetryAfter() (time.Duration, bool) {
 	return parseRetryAfter(e.response.Header.Get("Retry-After"), e.received)
 }
 
+// Header returns the value of a header of the response, or the empty string if
+// there is none. What it says is the server's.
+func (e *StatusError) Header(name string) string {
+	if e.response == nil {
+		return ""
+	}
+	return e.response.Header.Get(name)
+}
+
 // Challenges returns the values of the response's WWW-Authenticate headers
 // (RFC 9110, section 11.6.1).
 func (e *StatusError) Challenges() []string {

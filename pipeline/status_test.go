@@ -101,3 +101,19 @@ func TestStatusErrorTellsNothingOfTheResponse(t *testing.T) {
 		t.Errorf("Error() = %q, want %q", got, want)
 	}
 }
+
+func TestStatusErrorHeader(t *testing.T) {
+	err := errorOf(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Request-Id", "CANARY")
+		w.WriteHeader(500)
+	})
+	if err.Header("request-id") != "CANARY" || err.Header("Other") != "" {
+		t.Errorf("headers %q and %q, want the response's", err.Header("request-id"), err.Header("Other"))
+	}
+	if text := fmt.Sprintf("%v %+v", err, err); strings.Contains(text, "CANARY") {
+		t.Errorf("error is %s, want it without the header", text)
+	}
+	if got := (&pipeline.StatusError{StatusCode: 500}).Header("Request-Id"); got != "" {
+		t.Errorf("Header() = %q without a response, want none", got)
+	}
+}
