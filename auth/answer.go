@@ -39,16 +39,17 @@ func isAnswer(err error, code string) bool {
 	return ok && e.code == code
 }
 
-// The codes of RFC 6749, section 5.2, and RFC 8707, section 2: the request is
-// wrong and will stay so.
+// The codes of RFC 6749, section 5.2, RFC 8707, section 2, and RFC 9449, section
+// 5: the request is wrong and will stay so.
 var terminalCodes = []string{
 	"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
-	"invalid_scope", "invalid_target",
+	"invalid_scope", "invalid_target", "invalid_dpop_proof",
 }
 
 // Codes that pass. They are those of the authorization endpoint (RFC 6749,
-// section 4.1.2.1), which some servers use here too.
-var passingCodes = []string{"server_error", "temporarily_unavailable"}
+// section 4.1.2.1), which some servers use here too, and that of RFC 9449, section
+// 8.
+var passingCodes = []string{"server_error", "temporarily_unavailable", needsNonce}
 
 // Class implements the method that [policy.ClassOf] asks for. Codes go before
 // the status: some servers refuse with 401, some with 200.

@@ -96,8 +96,17 @@ type Config struct {
 
 	// Prefix stands before the token, separated by a space; in the
 	// Authorization header it is the scheme. Default: "Bearer" (RFC 6750,
-	// section 2.1) in the Authorization header, nothing in others.
+	// section 2.1), or "DPoP" with DPoP, in the Authorization header, nothing in
+	// others.
 	Prefix string `json:"prefix" yaml:"prefix"`
+
+	// DPoP binds tokens to a key (RFC 9449): they are sent with the scheme DPoP,
+	// and every HTTP request carries a proof that its sender has the key. Source
+	// must have the same one, or bind its tokens in a way of its own. Each new nonce
+	// that a server wants in proofs costs one more request, as nonces are taken from
+	// answers that are failures in a pipeline, such as 401, and not from good ones. It
+	// excludes Header, Prefix, and Inject. Default: none, tokens are not bound.
+	DPoP *DPoP `json:"-" yaml:"-"`
 
 	// Inject gives the token to a call in a way of its own, such as in the
 	// metadata of gRPC, and returns what goes on. It must not change the token,
@@ -126,7 +135,7 @@ func New(config Config) *Policy {
 	config.Header = cmp.Or(config.Header, "Authorization")
 	config.Prefix = strings.TrimSpace(config.Prefix)
 	if strings.EqualFold(config.Header, "Authorization") {
-		config.Prefix = cmp.Or(config.Prefix, "Bearer")
+		config.Prefix = cmp.Or(config.Prefix, config.scheme())
 	}
 	config.Origins = slices.Clone(config.Origins)
 	for i, origin := range config.Origins {
@@ -160,6 +169,7 @@ func (p *Policy) Validate() error {
 		validateStore(c.Store, c.Grant, c.FailOpen),
 		validateOrigins(c.Origins, c.AllowInsecure),
 		validateHeader(c.Header, c.Prefix),
+		validateDPoP(c),
 	)
 }
 
@@ -176,6 +186,8 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 		return next(ctx, call)
 	case !p.config.AllowInsecure && insecure(call.Key):
 		return p.failed(ctx, call, insecureError(call.Key))
+	case p.config.DPoP != nil:
+		return p.doBound(ctx, call, next)
 	}
 	return p.do(ctx, call, func(ctx context.Context, g *generation) error {
 		if p.config.Inject != nil {
@@ -194,6 +206,8 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 // The token is shared with others and must not be changed. It comes without the
 // refresh token. It is up to op to send it to no one but those it is meant for:
 // Origins and AllowInsecure do not apply.
+//
+// With a [DPoP], op sends a proof of its own, see [DPoP.Proof].
 //
 // An op that cannot be called twice says so with a method Final() bool of its
 // error, see [policy.Final].

@@ -47,6 +47,17 @@
 // grant is lost, calls fail with [ErrReauthRequired], and nothing is asked of the
 // server any more, until [Policy.SetToken] brings a new one.
 //
+// # How the client authenticates itself
+//
+// By the one way that its source is given (RFC 6749, section 2.3): a secret, a
+// secret that may be replaced while the program runs, or a statement that it signs
+// with a private key, see [PrivateKeyJWT]. A public client has none of them, and
+// only tells its identifier. Nothing is ever tried out.
+//
+// With a [DPoP], tokens are bound to a key, and every request carries a proof that
+// whoever sends the token has the key (RFC 9449). A server that wants a nonce in the
+// proof is sent the request once more with that, and the same token.
+//
 // # Where tokens go
 //
 // A token goes to the origins in [Config.Origins], over https; unencrypted only

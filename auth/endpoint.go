@@ -24,6 +24,7 @@ type endpoint struct {
 	secretFrom    credentialFunc
 	assertion     credentialFunc
 	authStyle     oauth2.AuthStyle
+	dpop          *DPoP
 	scopes        []string
 	params        url.Values
 	httpClient    *http.Client
@@ -39,9 +40,23 @@ func (e endpoint) request(ctx context.Context, form url.Values) (*oauth2.Token, 
 	return e.send(ctx, form)
 }
 
-// send makes one token request: a POST with the given form, the client's
-// authentication, and scopes.
+// send sends form, once more if the server wants a nonce in the proof: it has then
+// used up nothing (RFC 9449, section 8).
 func (e endpoint) send(ctx context.Context, form url.Values) (*oauth2.Token, error) {
+	token, err := e.sendOnce(ctx, form)
+	if e.dpop != nil && isAnswer(err, needsNonce) {
+		return e.sendOnce(ctx, form)
+	}
+	return token, err
+}
+
+// sendOnce makes one token request: a POST with the given form, the client's
+// authentication, and scopes.
+func (e endpoint) sendOnce(ctx context.Context, form url.Values) (*oauth2.Token, error) {
+	proof, err := e.proof()
+	if err != nil {
+		return nil, err
+	}
 	if err := e.addAssertion(ctx, form); err != nil {
 		return nil, err
 	}
@@ -55,10 +70,11 @@ func (e endpoint) send(ctx context.Context, form url.Values) (*oauth2.Token, err
 		EndpointParams: form,
 	}
 	client := e.client()
-	answer := &recorder{base: client.Transport}
+	answer := &recorder{base: client.Transport, proof: proof}
 	client.Transport = answer
 	sent := time.Now()
 	token, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, client))
+	e.dpop.learn(originOf(e.tokenURL), answer.nonce)
 	if err == nil {
 		token.Expiry = expiry(sent, token.Extra("expires_in"))
 		return token, nil
@@ -71,6 +87,15 @@ func (e endpoint) send(ctx context.Context, form url.Values) (*oauth2.Token, err
 		}
 	}
 	return nil, sanitized(ctx, err)
+}
+
+// proof returns a proof for a token request, or the empty string if tokens are not
+// bound to a key.
+func (e endpoint) proof() (string, error) {
+	if e.dpop == nil {
+		return "", nil
+	}
+	return e.dpop.Proof(http.MethodPost, e.tokenURL, "")
 }
 
 // client returns a copy of the HTTP client, but one that does not carry the form, and

@@ -186,9 +186,39 @@ func ExamplePrivateKeyJWT() {
 	// <nil>
 }
 
+// Tokens that are bound to a key are of no use to whoever steals them.
+func ExampleDPoP() {
+	login := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Println("login: with proof:", r.Header.Get("DPoP") != "")
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"access_token":"token-1","token_type":"DPoP"}`)
+	}))
+	defer login.Close()
+	api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Println("api:", r.Header.Get("Authorization"), "with proof:", r.Header.Get("DPoP") != "")
+	}))
+	defer api.Close()
+
+	dpop := auth.NewDPoP(nil) // with a key of its own
+	source := auth.ClientCredentials{TokenURL: login.URL, ClientID: "client", ClientSecret: "secret", DPoP: dpop}
+	p := pipeline.Must(pipeline.New("orders", auth.New(auth.Config{Source: source, DPoP: dpop})))
+	client := &http.Client{Transport: p.Transport(nil)}
+	response, err := client.Get(api.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
+	fmt.Println(response.StatusCode)
+	// Output:
+	// login: with proof: true
+	// api: DPoP token-1 with proof: true
+	// 200
+}
+
 // Sources do not show their secrets.
 func ExampleRefreshToken_Format() {
 	source := auth.RefreshToken{TokenURL: "https://login.example.com/token", ClientID: "client", ClientSecret: "swordfish"}
 	fmt.Printf("%+v\n", source)
-	// Output: {TokenURL:https://login.example.com/token ClientID:client ClientSecret:[redacted] SecretFrom:<nil> Assertion:<nil> AuthStyle:0 RefreshToken: Scopes:[] Params:map[] HTTPClient:<nil> AllowInsecure:false}
+	// Output: {TokenURL:https://login.example.com/token ClientID:client ClientSecret:[redacted] SecretFrom:<nil> Assertion:<nil> AuthStyle:0 RefreshToken: Scopes:[] Params:map[] DPoP:<nil> HTTPClient:<nil> AllowInsecure:false}
 }

@@ -57,6 +57,8 @@ func (m minter) mint(token *oauth2.Token, asked time.Time, took time.Duration) (
 		return nil, errNoAccessToken
 	case !isPrintable(token.AccessToken):
 		return nil, errUnprintable
+	case !m.anyType && strings.EqualFold(m.prefix, dpopScheme) && !strings.EqualFold(token.Type(), dpopScheme):
+		return nil, errNotBound
 	case !m.anyType && !strings.EqualFold(token.Type(), "Bearer") && !strings.EqualFold(token.Type(), m.prefix):
 		return nil, errUnknownType
 	}

@@ -14,7 +14,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
-	"reflect"
 )
 
 // An algorithm is a way to sign (RFC 7518, section 3.1, and RFC 8037, section
@@ -28,7 +27,7 @@ type algorithm struct {
 // algorithmOf returns the algorithm that key signs by. There is one for each
 // kind of key.
 func algorithmOf(key crypto.Signer) (algorithm, error) {
-	if v := reflect.ValueOf(key); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(key) {
 		return algorithm{}, setupError("invalid Key nil: want a private key")
 	}
 	if k, ok := key.(ed25519.PrivateKey); ok && len(k) != ed25519.PrivateKeySize {
@@ -94,6 +93,25 @@ func (a algorithm) raw(der []byte) ([]byte, error) {
 }
 
 const errSignature = setupError("invalid signature of Key: want one of its public key's algorithm")
+
+// jwkOf returns a public key, of a kind that there is an algorithm for, as JSON Web
+// Key (RFC 7518, section 6, and RFC 8037, section 2).
+func jwkOf(key crypto.PublicKey) (map[string]string, error) {
+	switch k := key.(type) {
+	case *ecdsa.PublicKey:
+		point, err := k.Bytes() // 4, x, y
+		if err != nil {
+			return nil, setupError("invalid Key: want a point on its curve")
+		}
+		size := len(point) / 2
+		return map[string]string{"kty": "EC", "crv": k.Params().Name, "x": encode(point[1 : 1+size]), "y": encode(point[1+size:])}, nil
+	case *rsa.PublicKey:
+		return map[string]string{"kty": "RSA", "n": encode(k.N.Bytes()), "e": encode(big.NewInt(int64(k.E)).Bytes())}, nil
+	case ed25519.PublicKey:
+		return map[string]string{"kty": "OKP", "crv": "Ed25519", "x": encode(k)}, nil
+	}
+	return nil, setupError(fmt.Sprintf("invalid Key with a public key of type %T", key))
+}
 
 // segment returns v as a part of a signature. It is for values that can be
 // marshalled.

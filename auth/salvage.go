@@ -13,8 +13,10 @@ import (
 
 // A recorder is a transport that keeps what was answered.
 type recorder struct {
-	base http.RoundTripper
-	body []byte // of the last answer, if that was good
+	base  http.RoundTripper
+	proof string // the header DPoP, if any
+	nonce string // the header DPoP-Nonce of the last answer
+	body  []byte // of the last answer, if that was good
 }
 
 // maxAnswer is how much of an answer is read.
@@ -26,7 +28,14 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	if base == nil {
 		base = http.DefaultTransport
 	}
+	if r.proof != "" {
+		req = req.Clone(req.Context())
+		req.Header.Set("DPoP", r.proof)
+	}
 	response, err := base.RoundTrip(req)
+	if response != nil {
+		r.nonce = response.Header.Get("DPoP-Nonce")
+	}
 	if err != nil || response == nil || response.Body == nil || response.StatusCode < 200 || response.StatusCode > 299 {
 		return response, err
 	}

@@ -81,8 +81,13 @@ type RefreshToken struct {
 	// Params are sent along, such as resource (RFC 8707). Default: none.
 	Params url.Values `json:"params" yaml:"params"`
 
+	// DPoP has the server bind tokens to a key (RFC 9449), by a proof with every
+	// token request. [Config] must have the same one. Default: none.
+	DPoP *DPoP `json:"-" yaml:"-"`
+
 	// HTTPClient sends the token requests. It must not go through the policy
-	// that the tokens are for. Redirects are not followed, whatever it says.
+	// that the tokens are for, nor repeat requests by itself: servers accept an
+	// assertion, a proof, and often a refresh token only once. Redirects are not followed, whatever it says.
 	// Default: [http.DefaultClient].
 	HTTPClient *http.Client `json:"-" yaml:"-"`
 
@@ -114,6 +119,7 @@ func (s RefreshToken) Token(ctx context.Context, old *oauth2.Token) (*oauth2.Tok
 
 func (s RefreshToken) grantType() string         { return "refresh_token" }
 func (s RefreshToken) firstRefreshToken() string { return s.RefreshToken }
+func (s RefreshToken) proofs() *DPoP             { return s.DPoP }
 
 func (s RefreshToken) endpoint() endpoint {
 	return endpoint{
@@ -123,6 +129,7 @@ func (s RefreshToken) endpoint() endpoint {
 		secretFrom:    s.SecretFrom,
 		assertion:     s.Assertion,
 		authStyle:     s.AuthStyle,
+		dpop:          s.DPoP,
 		scopes:        s.Scopes,
 		params:        s.Params,
 		httpClient:    s.HTTPClient,
@@ -179,8 +186,13 @@ type ClientCredentials struct {
 	// Default: none.
 	Params url.Values `json:"params" yaml:"params"`
 
+	// DPoP has the server bind tokens to a key (RFC 9449), by a proof with every
+	// token request. [Config] must have the same one. Default: none.
+	DPoP *DPoP `json:"-" yaml:"-"`
+
 	// HTTPClient sends the token requests. It must not go through the policy
-	// that the tokens are for. Redirects are not followed, whatever it says.
+	// that the tokens are for, nor repeat requests by itself: servers accept an
+	// assertion, a proof, and often a refresh token only once. Redirects are not followed, whatever it says.
 	// Default: [http.DefaultClient].
 	HTTPClient *http.Client `json:"-" yaml:"-"`
 
@@ -197,6 +209,7 @@ func (s ClientCredentials) Token(ctx context.Context, _ *oauth2.Token) (*oauth2.
 }
 
 func (s ClientCredentials) grantType() string { return "client_credentials" }
+func (s ClientCredentials) proofs() *DPoP     { return s.DPoP }
 
 func (s ClientCredentials) endpoint() endpoint {
 	return endpoint{
@@ -206,6 +219,7 @@ func (s ClientCredentials) endpoint() endpoint {
 		secretFrom:    s.SecretFrom,
 		assertion:     s.Assertion,
 		authStyle:     s.AuthStyle,
+		dpop:          s.DPoP,
 		scopes:        s.Scopes,
 		params:        s.Params,
 		httpClient:    s.HTTPClient,

@@ -19,10 +19,7 @@ var (
 )
 
 func validateSource(s Source) error {
-	if s == nil {
-		return errNoSource
-	}
-	if v := reflect.ValueOf(s); v.Kind() == reflect.Pointer && v.IsNil() {
+	if isNil(s) {
 		return errNoSource
 	}
 	v, ok := s.(interface{ Validate() error })
@@ -42,6 +39,28 @@ func validateSource(s Source) error {
 		errs = append(errs, fmt.Errorf("invalid Source: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// isNil reports whether there is nothing, or a pointer to nothing, in an
+// interface.
+func isNil(v any) bool {
+	value := reflect.ValueOf(v)
+	return !value.IsValid() || value.Kind() == reflect.Pointer && value.IsNil()
+}
+
+// validateDPoP checks that tokens are bound to the key that they are sent with, in
+// the way that servers expect them.
+func validateDPoP(c *Config) error {
+	if s, ok := c.Source.(interface{ proofs() *DPoP }); ok && !isNil(s) && s.proofs() != c.DPoP {
+		return errors.New("invalid DPoP: want the same one in Config and in its Source")
+	}
+	if c.DPoP == nil {
+		return nil
+	}
+	if c.Inject != nil || !strings.EqualFold(c.Header, "Authorization") || !strings.EqualFold(c.Prefix, dpopScheme) {
+		return errors.New("invalid DPoP: want none beside Header, Prefix, or Inject (RFC 9449, section 7.1)")
+	}
+	return c.DPoP.Validate()
 }
 
 // What is beyond these is a number whose unit was mistaken.
