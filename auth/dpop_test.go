@@ -433,6 +433,54 @@ func TestAuth22Bodies(t *testing.T) {
 	}
 }
 
+// A nonceError is a refusal for want of a nonce.
+type nonceError struct {
+	refusal
+	final bool
+}
+
+func (e *nonceError) Header(name string) string {
+	return map[string]string{"DPoP-Nonce": "nonce"}[name]
+}
+func (e *nonceError) Final() bool { return e.final }
+
+// A call is repeated for want of a nonce once, whatever else it is repeated for.
+func TestAuth22OneMoreCallAtMost(t *testing.T) {
+	nonce := refusal{[]string{`DPoP error="use_dpop_nonce"`}}
+	again, final := &nonceError{nonce, false}, &nonceError{nonce, true}
+	refused := &refusal{[]string{`DPoP error="invalid_token"`}}
+	tests := map[string]struct {
+		answers []error
+		want    int // calls of next
+		tokens  int
+	}{
+		"nonce":                           {[]error{again, nil}, 2, 1},
+		"nonce twice":                     {[]error{again, again, nil}, 2, 1},
+		"nonce, token, nonce":             {[]error{again, refused, again, nil}, 3, 2},
+		"token, nonce, nonce":             {[]error{refused, again, again, nil}, 3, 2},
+		"nonce, token, token":             {[]error{again, refused, refused, nil}, 3, 2},
+		"cannot be repeated":              {[]error{final, nil}, 1, 1},
+		"of which the nonce is not known": {[]error{&nonce, nil}, 1, 1},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tokens, calls := 0, 0
+			bound := source(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+				tokens++
+				return &oauth2.Token{AccessToken: fmt.Sprint("AT", tokens), TokenType: "DPoP"}, nil
+			})
+			p := auth.New(auth.Config{Source: bound, DPoP: auth.NewDPoP(nil)})
+			err := p.Do(t.Context(), testCall, func(context.Context, policy.Call) error {
+				calls++
+				return tt.answers[calls-1]
+			})
+			if calls != tt.want || tokens != tt.tokens || !errors.Is(err, tt.answers[tt.want-1]) {
+				t.Errorf("Do() = %v after %d calls with %d tokens, want %v after %d with %d", err, calls, tokens, tt.answers[tt.want-1], tt.want, tt.tokens)
+			}
+		})
+	}
+}
+
 // Calls that run at the same time while the nonce changes.
 func TestAuth22NonceRace(t *testing.T) {
 	key := newKey(t, elliptic.P256())
