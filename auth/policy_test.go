@@ -117,7 +117,7 @@ func TestValidate(t *testing.T) {
 
 // A Policy that New did not make, or without a source, is refused, not fatal.
 func TestNotUsable(t *testing.T) {
-	for name, p := range map[string]*auth.Policy{"nil": nil, "zero": {}, "no source": auth.New(auth.Config{})} {
+	for name, p := range map[string]*auth.Policy{"nil": nil, "zero": {}, "no source": auth.New(auth.Config{}), "nil pointer as source": auth.New(auth.Config{Source: (*auth.RefreshToken)(nil)})} {
 		t.Run(name, func(t *testing.T) {
 			if err := p.Validate(); err == nil {
 				t.Error("Validate() = nil, want an error")

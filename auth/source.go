@@ -229,7 +229,7 @@ func (s ClientCredentials) endpoint() endpoint {
 
 // grantType returns what kind of source s is.
 func grantType(s Source) string {
-	if typed, ok := s.(interface{ grantType() string }); ok {
+	if typed, ok := s.(interface{ grantType() string }); ok && !isNil(s) {
 		return typed.grantType()
 	}
 	return "custom"
