@@ -76,7 +76,9 @@ func (e endpoint) sendOnce(ctx context.Context, form url.Values) (*oauth2.Token,
 	token, err := config.Token(context.WithValue(ctx, oauth2.HTTPClient, client))
 	e.dpop.learn(originOf(e.tokenURL), answer.nonce)
 	if err == nil {
-		token.Expiry = expiry(sent, token.Extra("expires_in"))
+		if at := expiry(sent, token.Extra("expires_in")); !at.IsZero() { // or else its name may have other letters
+			token.Expiry = at
+		}
 		return token, nil
 	}
 	if _, refused := errors.AsType[*oauth2.RetrieveError](err); !refused {

@@ -55,6 +55,7 @@ func (r *recorder) salvage(sent time.Time) *oauth2.Token {
 		TokenType    any `json:"token_type"`
 		RefreshToken any `json:"refresh_token"`
 		ExpiresIn    any `json:"expires_in"`
+		Error        any `json:"error"`
 	}
 	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(r.body, []byte("\ufeff"))))
 	decoder.UseNumber()
@@ -62,6 +63,10 @@ func (r *recorder) salvage(sent time.Time) *oauth2.Token {
 		form, _ := url.ParseQuery(string(r.body)) // which some servers use against the standard
 		answer.AccessToken, answer.TokenType = form.Get("access_token"), form.Get("token_type")
 		answer.RefreshToken, answer.ExpiresIn = form.Get("refresh_token"), form.Get("expires_in")
+		answer.Error = form.Get("error")
+	}
+	if code, _ := answer.Error.(string); code != "" {
+		return nil // whatever else it holds
 	}
 	token := &oauth2.Token{Expiry: expiry(sent, answer.ExpiresIn)}
 	token.AccessToken, _ = answer.AccessToken.(string)
