@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/examples/internal/api"
-	"github.com/evenkeel-go/evenkeel/examples/internal/idp"
+	"github.com/evenkeel-go/evenkeel/internal/idp"
 )
 
 const (

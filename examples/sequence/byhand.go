@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/oauth2"
 
-	"github.com/evenkeel-go/evenkeel/examples/internal/idp"
+	"github.com/evenkeel-go/evenkeel/internal/idp"
 )
 
 // A client has the sequence written by hand, as it is found in many programs. It

@@ -22,7 +22,7 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/auth"
 	"github.com/evenkeel-go/evenkeel/examples/internal/api"
-	"github.com/evenkeel-go/evenkeel/examples/internal/idp"
+	"github.com/evenkeel-go/evenkeel/internal/idp"
 	"github.com/evenkeel-go/evenkeel/pipeline"
 )
 

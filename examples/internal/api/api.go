@@ -23,7 +23,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/evenkeel-go/evenkeel/examples/internal/idp"
+	"github.com/evenkeel-go/evenkeel/internal/idp"
 )
 
 // Config configures a [Server]. The zero Config is ready to use.

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/evenkeel-go/evenkeel/examples/internal/api"
-	"github.com/evenkeel-go/evenkeel/examples/internal/idp"
+	"github.com/evenkeel-go/evenkeel/internal/idp"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

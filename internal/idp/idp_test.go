@@ -23,7 +23,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
-	"github.com/evenkeel-go/evenkeel/examples/internal/idp"
+	"github.com/evenkeel-go/evenkeel/internal/idp"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
