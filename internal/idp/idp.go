@@ -40,6 +40,12 @@ type Config struct {
 	// second. The server keeps it to the millisecond; the expires_in that tells
 	// clients has whole seconds only, rounded down. Default: 5 minutes.
 	AccessTokenLifetime time.Duration
+
+	// ClientID identifies the client. Default: "demo".
+	ClientID string
+
+	// ClientSecret is the client's secret. Default: a random one.
+	ClientSecret string
 }
 
 // A Server is a running OpenID provider with one client and one user. Make one
@@ -47,7 +53,7 @@ type Config struct {
 type Server struct {
 	Issuer       string // the server's own URL
 	TokenURL     string // where to post token requests
-	ClientID     string // of the client, which authenticates by HTTP Basic
+	ClientID     string // of the client, which authenticates by HTTP Basic or in the form
 	ClientSecret string
 
 	lifetime      time.Duration
@@ -65,8 +71,8 @@ type Server struct {
 // Start starts a server on a free port of 127.0.0.1. The caller must close it.
 func Start(config Config) (*Server, error) {
 	s := &Server{
-		ClientID:     "demo",
-		ClientSecret: rand.Text(),
+		ClientID:     cmp.Or(config.ClientID, "demo"),
+		ClientSecret: cmp.Or(config.ClientSecret, rand.Text()),
 		lifetime:     cmp.Or(config.AccessTokenLifetime, 5*time.Minute),
 		client:       &http.Client{Transport: new(http.Transport)},
 	}

@@ -125,6 +125,22 @@ func TestClientCredentials(t *testing.T) {
 	checkRefused(t, err, http.StatusUnauthorized, "invalid_client")
 }
 
+func TestClientAuthentication(t *testing.T) {
+	s, ctx := start(t, idp.Config{ClientID: "client:%+ ü", ClientSecret: "secret:%+ ü"})
+	for name, style := range map[string]oauth2.AuthStyle{"basic": oauth2.AuthStyleInHeader, "post": oauth2.AuthStyleInParams} {
+		t.Run(name, func(t *testing.T) {
+			config := clientcredentials.Config{ClientID: s.ClientID, ClientSecret: s.ClientSecret, TokenURL: s.TokenURL, AuthStyle: style}
+			token, err := config.Token(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Verify(ctx, token.AccessToken); err != nil {
+				t.Errorf("Verify() = %v, want nil", err)
+			}
+		})
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	s, ctx := start(t, idp.Config{})
 	token := grant(t, ctx, s).RefreshToken
