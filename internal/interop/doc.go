@@ -1,0 +1,11 @@
+// Package interop holds tests of the auth policy against real authorization servers:
+//
+//   - zitadel: github.com/zitadel/oidc, by package idp
+//   - fosite: github.com/ory/fosite, the library below Ory Hydra
+//   - go-oauth2: github.com/go-oauth2/oauth2, which deviates from the standards where others do not
+//
+// All scenarios run against all servers that know what they are about. Where servers differ in
+// what they do, the field of traits says so, and the tests prove it.
+//
+// It has no code of its own.
+package interop

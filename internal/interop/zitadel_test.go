@@ -1,0 +1,43 @@
+package interop_test
+
+import (
+	"net/http"
+	"testing"
+
+	"golang.org/x/oauth2"
+
+	"github.com/evenkeel-go/evenkeel/internal/idp"
+)
+
+var zitadel = traits{
+	name:            "zitadel",
+	start:           startZitadel,
+	lostGrantStatus: http.StatusBadRequest,
+	revokesFamily:   true,
+	checksSecret:    true,
+	decodesBasic:    true,
+	strange:         ":%+ /ü",
+	exact:           true,
+}
+
+func startZitadel(t *testing.T, c config) *server {
+	provider, err := idp.Start(idp.Config{AccessTokenLifetime: c.lifetime, ClientID: c.id, ClientSecret: c.secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(provider.Close)
+	return &server{
+		config:   c,
+		tokenURL: provider.TokenURL,
+		requests: func(*testing.T) int { return provider.TokenRequests() },
+		login: func(t *testing.T) *oauth2.Token {
+			token, err := provider.Grant(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token
+		},
+		inspect: newIntrospector(t, c, provider.Issuer+"/oauth/introspect").inspect,
+		revoke:  func(*testing.T, string) { provider.RevokeAccessTokens() },
+	}
+}
