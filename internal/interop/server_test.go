@@ -83,7 +83,7 @@ const (
 func each(t *testing.T, test func(t *testing.T, tr traits)) {
 	t.Helper()
 	t.Parallel()
-	for _, tr := range []traits{zitadel, fositeServer, goOAuth2} {
+	for _, tr := range []traits{zitadel, fositeServer, goOAuth2, oidcProvider} {
 		t.Run(tr.name, func(t *testing.T) {
 			t.Parallel()
 			test(t, tr)
