@@ -7,7 +7,7 @@
 //     is downloaded once
 //
 // All scenarios run against all servers that know what they are about. Where servers differ in
-// what they do, the field of traits says so, and the tests prove it.
+// what they do, the fields of traits say so, and the tests prove it.
 //
 // It has no code of its own.
 package interop
