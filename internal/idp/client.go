@@ -2,10 +2,12 @@ package idp
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"net/url"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
@@ -16,11 +18,24 @@ type client struct {
 	op.Client
 
 	id, secret string
+	key        crypto.PublicKey // nil if it has none
+	auth       oidc.AuthMethod
+}
+
+func (s *Server) newClient(c Config) *client {
+	client := &client{id: s.ClientID, secret: s.ClientSecret, key: c.ClientKey, auth: oidc.AuthMethodBasic}
+	switch {
+	case c.Public:
+		client.auth = oidc.AuthMethodNone
+	case c.ClientKey != nil:
+		client.auth = oidc.AuthMethodPrivateKeyJWT
+	}
+	return client
 }
 
 func (c *client) GetID() string                       { return c.id }
 func (c *client) ApplicationType() op.ApplicationType { return op.ApplicationTypeWeb }
-func (c *client) AuthMethod() oidc.AuthMethod         { return oidc.AuthMethodBasic }
+func (c *client) AuthMethod() oidc.AuthMethod         { return c.auth }
 func (c *client) ClockSkew() time.Duration            { return 0 }
 
 // AccessTokenType says that access tokens are opaque: that they are good, an API
@@ -50,6 +65,14 @@ func (s *storage) AuthorizeClientIDSecret(_ context.Context, id, secret string) 
 		return errors.New("unknown client or wrong secret")
 	}
 	return nil
+}
+
+// GetKeyByIDAndClientID returns the key that a client signs statements about itself with.
+func (s *storage) GetKeyByIDAndClientID(_ context.Context, _, id string) (*jose.JSONWebKey, error) {
+	if id != s.client.id || s.client.key == nil {
+		return nil, errors.New("unknown client or no key")
+	}
+	return &jose.JSONWebKey{Key: s.client.key, Use: "sig"}, nil
 }
 
 func (s *storage) ClientCredentials(ctx context.Context, id, secret string) (op.Client, error) {

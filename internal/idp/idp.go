@@ -18,6 +18,7 @@ package idp
 import (
 	"cmp"
 	"context"
+	"crypto"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -46,6 +47,15 @@ type Config struct {
 
 	// ClientSecret is the client's secret. Default: a random one.
 	ClientSecret string
+
+	// ClientKey is the public key of a client that authenticates itself by signed
+	// statements (private_key_jwt, RFC 7523) when it refreshes. Its secret is then
+	// good for introspection only. Default: none.
+	ClientKey crypto.PublicKey
+
+	// Public says that the client does not authenticate itself when it refreshes
+	// (RFC 6749, section 2.1). Its secret is then good for introspection only.
+	Public bool
 }
 
 // A Server is a running OpenID provider with one client and one user. Make one
@@ -84,7 +94,7 @@ func Start(config Config) (*Server, error) {
 		return nil, fmt.Errorf("idp: %w", err)
 	}
 	s.Issuer = "http://" + listener.Addr().String()
-	if err := s.setUp(); err != nil {
+	if err := s.setUp(config); err != nil {
 		return nil, fmt.Errorf("idp: %w", errors.Join(err, listener.Close()))
 	}
 	s.running.Go(func() { _ = s.http.Serve(listener) })
@@ -92,11 +102,11 @@ func Start(config Config) (*Server, error) {
 }
 
 // setUp makes the parts of a server that knows its URL.
-func (s *Server) setUp() (err error) {
-	if s.storage, err = newStorage(&client{id: s.ClientID, secret: s.ClientSecret}, s.lifetime); err != nil {
+func (s *Server) setUp(c Config) (err error) {
+	if s.storage, err = newStorage(s.newClient(c), s.lifetime); err != nil {
 		return err
 	}
-	config := &op.Config{GrantTypeRefreshToken: true}
+	config := &op.Config{GrantTypeRefreshToken: true, AuthMethodPrivateKeyJWT: true}
 	_, _ = rand.Read(config.CryptoKey[:]) // never fails
 	s.provider, err = op.NewProvider(config, s.storage, op.StaticIssuer(s.Issuer), op.WithAllowInsecure())
 	if err != nil {

@@ -52,6 +52,17 @@ func TestAuth39ClientAuthentication(t *testing.T) {
 	})
 }
 
+func TestAuth39PublicClient(t *testing.T) {
+	each(t, func(t *testing.T, tr traits) {
+		w := newWorld(t, tr, config{public: true})
+		c := w.loggedIn(t)
+		c.must(t)
+		w.revoke(t, w.api.last())
+		c.must(t)
+		w.wantRequests(t, 2)
+	})
+}
+
 func TestNarrowerScope(t *testing.T) {
 	each(t, func(t *testing.T, tr traits) {
 		w := newWorld(t, tr, config{})

@@ -75,6 +75,7 @@ func newFositeStore(t *testing.T, c config) *storage.MemoryStore {
 	store.Clients[c.id] = &fosite.DefaultClient{
 		ID:         c.id,
 		Secret:     hash,
+		Public:     c.public,
 		GrantTypes: fosite.Arguments{"client_credentials", "password", "refresh_token"},
 		Scopes:     fosite.Arguments{"openid", "offline_access"},
 	}

@@ -72,7 +72,7 @@ func startGoOAuth2(t *testing.T, c config) *server {
 
 func newManager(t *testing.T, c config) *manage.Manager {
 	clients := store.NewClientStore()
-	if err := clients.Set(c.id, &models.Client{ID: c.id, Secret: c.secret}); err != nil {
+	if err := clients.Set(c.id, &models.Client{ID: c.id, Secret: c.secret, Public: c.public}); err != nil {
 		t.Fatal(err)
 	}
 	tokens, err := store.NewMemoryTokenStore()

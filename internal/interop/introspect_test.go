@@ -10,19 +10,18 @@ import (
 	"testing"
 )
 
-// An introspector asks an authorization server about tokens over HTTP (RFC 7662), as its client.
+// An introspector asks an authorization server about tokens over HTTP (RFC 7662).
 type introspector struct {
-	config
+	url, id, secret string
 
-	url  string
 	http *http.Client
 }
 
-func newIntrospector(t *testing.T, c config, url string) *introspector {
+func newIntrospector(t *testing.T, url, id, secret string) *introspector {
 	t.Helper()
 	transport := newTransport(t)
 	transport.MaxConnsPerHost = 16
-	return &introspector{c, url, &http.Client{Transport: transport}}
+	return &introspector{url, id, secret, &http.Client{Transport: transport}}
 }
 
 func (i *introspector) inspect(ctx context.Context, token string) (scopes string, active bool, err error) {

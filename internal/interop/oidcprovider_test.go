@@ -35,13 +35,7 @@ func startOIDCProvider(t *testing.T, c config) *server {
 	p := &oidcProviderProcess{http: &http.Client{Transport: newTransport(t)}}
 	p.url = runOIDCProvider(t, map[string]any{
 		"lifetime": c.lifetime / time.Second,
-		"client": map[string]string{
-			"client_id": c.id, "client_secret": c.secret,
-			"token_endpoint_auth_method": map[oauth2.AuthStyle]string{
-				oauth2.AuthStyleInHeader: "client_secret_basic",
-				oauth2.AuthStyleInParams: "client_secret_post",
-			}[c.style],
-		},
+		"client":   clientMetadata(c),
 	})
 	return &server{
 		config:   c,
@@ -56,11 +50,28 @@ func startOIDCProvider(t *testing.T, c config) *server {
 			p.ask(t, http.MethodPost, "/login", token)
 			return token
 		},
-		inspect: newIntrospector(t, c, p.url+"/token/introspection").inspect,
+		inspect: newIntrospector(t, p.url+"/token/introspection", "api", "secret-of-the-api").inspect,
 		revoke: func(t *testing.T, token string) {
 			p.ask(t, http.MethodPost, "/revoke?token="+url.QueryEscape(token), new(struct{}))
 		},
 	}
+}
+
+// clientMetadata returns a client as RFC 7591, section 2, has it.
+func clientMetadata(c config) map[string]any {
+	metadata := map[string]any{"client_id": c.id}
+	switch {
+	case c.public:
+		metadata["token_endpoint_auth_method"] = "none"
+		metadata["grant_types"] = []string{"authorization_code", "refresh_token"}
+	case c.style == oauth2.AuthStyleInParams:
+		metadata["token_endpoint_auth_method"] = "client_secret_post"
+		metadata["client_secret"] = c.secret
+	default:
+		metadata["token_endpoint_auth_method"] = "client_secret_basic"
+		metadata["client_secret"] = c.secret
+	}
+	return metadata
 }
 
 // ask asks what only tests may.

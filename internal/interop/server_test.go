@@ -34,7 +34,8 @@ type server struct {
 // A config is what tests want of a server.
 type config struct {
 	id, secret string           // of the client
-	style      oauth2.AuthStyle // how the client authenticates itself
+	style      oauth2.AuthStyle // how the client sends its secret
+	public     bool             // whether the client has no secret
 	lifetime   time.Duration    // of access tokens
 }
 

@@ -21,7 +21,10 @@ var zitadel = traits{
 }
 
 func startZitadel(t *testing.T, c config) *server {
-	provider, err := idp.Start(idp.Config{AccessTokenLifetime: c.lifetime, ClientID: c.id, ClientSecret: c.secret})
+	provider, err := idp.Start(idp.Config{
+		AccessTokenLifetime: c.lifetime,
+		ClientID:            c.id, ClientSecret: c.secret, Public: c.public,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +40,7 @@ func startZitadel(t *testing.T, c config) *server {
 			}
 			return token
 		},
-		inspect: newIntrospector(t, c, provider.Issuer+"/oauth/introspect").inspect,
+		inspect: newIntrospector(t, provider.Issuer+"/oauth/introspect", provider.ClientID, provider.ClientSecret).inspect,
 		revoke:  func(*testing.T, string) { provider.RevokeAccessTokens() },
 	}
 }

@@ -1,4 +1,4 @@
-// An authorization server for tests: oidc-provider, with one client and one user.
+// An authorization server for tests: oidc-provider, with one client, one user, and one API.
 //
 // Its only argument is a JSON object with the client's metadata and the lifetime of access tokens.
 // It listens on a free port of 127.0.0.1, prints "ready" and its URL, and ends when its standard
@@ -23,6 +23,12 @@ const provider = new Provider(issuer, {
     grant_types: ['authorization_code', 'client_credentials', 'refresh_token'],
     redirect_uris: ['https://client.example.com/callback'],
     ...client,
+  }, { // an API, which asks about tokens
+    client_id: 'api',
+    client_secret: 'secret-of-the-api',
+    grant_types: [],
+    redirect_uris: [],
+    response_types: [],
   }],
   clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
   cookies: { keys: ['unused'] },
