@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -16,6 +17,17 @@ import (
 
 //go:embed testdata/oidc-provider
 var embedded embed.FS
+
+// The registry to download from is the user's choice.
+func TestLockFileNamesNoRegistry(t *testing.T) {
+	lock, err := embedded.ReadFile("testdata/oidc-provider/package-lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(lock, []byte(`"resolved"`)) {
+		t.Error("package-lock.json holds addresses: want it made by npm install --omit-lockfile-registry-resolved")
+	}
+}
 
 // installedOIDCProvider returns a directory with server.mjs and the packages that it needs. It
 // skips the test if there is none.
