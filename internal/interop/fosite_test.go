@@ -24,7 +24,6 @@ var fositeServer = traits{
 	decodesBasic:    true,
 	scope:           scopeIgnored,
 	strange:         ":%+ /ü",
-	exact:           true, // it counts in whole seconds, but then says so
 }
 
 // A fositeProvider is a provider on the library's own storage, which is not safe for concurrent use.

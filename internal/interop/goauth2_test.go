@@ -23,7 +23,6 @@ var goOAuth2 = traits{
 	lostGrantStatus: http.StatusUnauthorized,
 	scope:           scopeObeyed,
 	strange:         ":%+ /ü",
-	exact:           true,
 }
 
 func startGoOAuth2(t *testing.T, c config) *server {

@@ -66,8 +66,8 @@ type traits struct {
 	// strange are characters to have in the client's identifier and secret.
 	strange string
 
-	// exact says that access tokens live as long as their expires_in says, and not up to a
-	// second less.
+	// exact says that access tokens live as long as their expires_in says, not up to a second
+	// less, and not just until the next refresh.
 	exact bool
 }
 
