@@ -8,8 +8,8 @@
 //
 // It is github.com/zitadel/oidc on a storage in memory, with the endpoints that
 // programs talk to: discovery, keys, token (for the refresh_token and the
-// client_credentials grant), introspection and revocation. There are none for
-// browsers; [Server.Grant] stands in for a user who logs in.
+// client_credentials grant), introspection, revocation and userinfo. There are
+// none for browsers; [Server.Grant] stands in for a user who logs in.
 //
 // Refresh tokens rotate: each is good for one use. Where one is used twice, one of
 // the two users is a thief, so that all tokens of that login are revoked.
@@ -126,6 +126,7 @@ func (s *Server) setUp(c Config) (err error) {
 	mux.HandleFunc("POST "+endpoints.Token.Relative(), s.serveToken)
 	mux.Handle("POST "+endpoints.Introspection.Relative(), s.provider)
 	mux.Handle("POST "+endpoints.Revocation.Relative(), s.provider)
+	mux.Handle("GET "+endpoints.Userinfo.Relative(), s.provider)
 	mux.Handle("GET "+endpoints.JwksURI.Relative(), s.provider)
 	mux.Handle("GET /.well-known/openid-configuration", s.provider)
 	s.http.Handler = mux

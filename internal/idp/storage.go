@@ -92,21 +92,28 @@ func (s *storage) CreateAccessAndRefreshTokens(_ context.Context, r op.TokenRequ
 func (s *storage) SetIntrospectionFromToken(_ context.Context, answer *oidc.IntrospectionResponse, id, _, _ string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	token, ok := s.access[id]
-	if !ok {
-		return errors.New("unknown or revoked")
-	}
-	expires := token.issued.Add(s.lifetime)
-	if !time.Now().Before(expires) {
-		delete(s.access, id)
-		return errors.New("expired")
+	token, err := s.accessToken(id)
+	if err != nil {
+		return err
 	}
 	answer.Subject = token.subject
 	answer.Scope = token.scopes
 	answer.ClientID = s.client.id
 	answer.TokenType = oidc.BearerToken
 	answer.IssuedAt = oidc.FromTime(token.issued)
-	answer.Expiration = oidc.FromTime(expires)
+	answer.Expiration = oidc.FromTime(token.issued.Add(s.lifetime))
+	return nil
+}
+
+// SetUserinfoFromToken tells who the user is that an access token stands for.
+func (s *storage) SetUserinfoFromToken(_ context.Context, info *oidc.UserInfo, id, _, _ string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	token, err := s.accessToken(id)
+	if err != nil {
+		return err
+	}
+	info.Subject = token.subject
 	return nil
 }
 
@@ -147,6 +154,19 @@ func (s *storage) newAccessToken(r op.TokenRequest, login *login) (id string, ex
 	id, now := rand.Text(), time.Now()
 	s.access[id] = accessToken{r.GetSubject(), r.GetScopes(), now, login}
 	return id, now.Add(s.lifetime)
+}
+
+// accessToken returns what is known of an access token that is good.
+func (s *storage) accessToken(id string) (accessToken, error) {
+	token, ok := s.access[id]
+	switch {
+	case !ok:
+		return accessToken{}, errors.New("unknown or revoked")
+	case !time.Now().Before(token.issued.Add(s.lifetime)):
+		delete(s.access, id)
+		return accessToken{}, errors.New("expired")
+	}
+	return token, nil
 }
 
 // loginOf returns the log-in whose current refresh token is the given one. An
