@@ -21,6 +21,7 @@ var oidcProvider = traits{
 	revokesFamily:   true,
 	checksSecret:    true,
 	decodesBasic:    true,
+	revokedStatus:   http.StatusUnauthorized,
 	strange:         ":%+ /", // and nothing that is not ASCII (RFC 6749, appendix A)
 }
 
@@ -38,8 +39,9 @@ func startOIDCProvider(t *testing.T, c config) *server {
 		"client":   clientMetadata(c),
 	})
 	return &server{
-		config:   c,
-		tokenURL: p.url + "/token",
+		config:      c,
+		tokenURL:    p.url + "/token",
+		userInfoURL: p.url + "/me",
 		requests: func(t *testing.T) int {
 			var answer struct{ Requests int }
 			p.ask(t, http.MethodGet, "/requests", &answer)

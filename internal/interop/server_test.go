@@ -21,6 +21,8 @@ type server struct {
 	tokenURL string
 	requests func(t *testing.T) int // how many token requests have come
 
+	userInfoURL string // of the server's own API, if it has one
+
 	// login returns the tokens of a user who has just logged in.
 	login func(t *testing.T) *oauth2.Token
 
@@ -65,6 +67,10 @@ type traits struct {
 
 	// strange are characters to have in the client's identifier and secret.
 	strange string
+
+	// revokedStatus is what the server's own API answers for a token that is revoked, 0 if it has
+	// no API; RFC 6750, section 3.1, wants 401.
+	revokedStatus int
 
 	// exact says that access tokens live as long as their expires_in says, not up to a second
 	// less, and not just until the next refresh.

@@ -16,6 +16,7 @@ var zitadel = traits{
 	revokesFamily:   true,
 	checksSecret:    true,
 	decodesBasic:    true,
+	revokedStatus:   http.StatusForbidden, // without a challenge
 	strange:         ":%+ /ü",
 	exact:           true,
 }
@@ -30,9 +31,10 @@ func startZitadel(t *testing.T, c config) *server {
 	}
 	t.Cleanup(provider.Close)
 	return &server{
-		config:   c,
-		tokenURL: provider.TokenURL,
-		requests: func(*testing.T) int { return provider.TokenRequests() },
+		config:      c,
+		tokenURL:    provider.TokenURL,
+		userInfoURL: provider.Issuer + "/userinfo",
+		requests:    func(*testing.T) int { return provider.TokenRequests() },
 		login: func(t *testing.T) *oauth2.Token {
 			token, err := provider.Grant(t.Context())
 			if err != nil {
