@@ -22,6 +22,8 @@ var fositeServer = traits{
 	revokesFamily:   true,
 	checksSecret:    true,
 	decodesBasic:    true,
+	verifiesKeys:    true,
+	wrongKeyCode:    "invalid_client",
 	scope:           scopeIgnored,
 	strange:         ":%+ /ü",
 }
@@ -54,14 +56,19 @@ func startFosite(t *testing.T, c config) *server {
 	mux.Handle("POST /token", tokens)
 	mux.Handle("POST /login", p)
 	url := serve(t, mux)
-	return &server{
+	settings.TokenURL = url + "/token"
+	s := &server{
 		config:   c,
 		tokenURL: url + "/token",
+		audience: url + "/token",
 		requests: tokens.count,
-		login:    loginByPassword(c, url+"/login"),
 		inspect:  p.inspect,
 		revoke:   p.revoke,
 	}
+	if c.key == nil {
+		s.login = loginByPassword(c, url+"/login")
+	}
+	return s
 }
 
 func newFositeStore(t *testing.T, c config) *storage.MemoryStore {
@@ -71,12 +78,21 @@ func newFositeStore(t *testing.T, c config) *storage.MemoryStore {
 	}
 	store := storage.NewMemoryStore()
 	store.Users[userName] = storage.MemoryUserRelation{Username: userName, Password: userPassword}
-	store.Clients[c.id] = &fosite.DefaultClient{
+	client := &fosite.DefaultClient{
 		ID:         c.id,
 		Secret:     hash,
 		Public:     c.public,
 		GrantTypes: fosite.Arguments{"client_credentials", "password", "refresh_token"},
 		Scopes:     fosite.Arguments{"openid", "offline_access"},
+	}
+	store.Clients[c.id] = client
+	if c.key != nil {
+		store.Clients[c.id] = &fosite.DefaultOpenIDConnectClient{
+			DefaultClient:                     client,
+			JSONWebKeys:                       keySet(c.key),
+			TokenEndpointAuthMethod:           "private_key_jwt",
+			TokenEndpointAuthSigningAlgorithm: "ES256",
+		}
 	}
 	return store
 }

@@ -22,6 +22,8 @@ var oidcProvider = traits{
 	checksSecret:    true,
 	decodesBasic:    true,
 	revokedStatus:   http.StatusUnauthorized,
+	verifiesKeys:    true,
+	wrongKeyCode:    "invalid_client",
 	strange:         ":%+ /", // and nothing that is not ASCII (RFC 6749, appendix A)
 }
 
@@ -42,6 +44,7 @@ func startOIDCProvider(t *testing.T, c config) *server {
 		config:      c,
 		tokenURL:    p.url + "/token",
 		userInfoURL: p.url + "/me",
+		audience:    p.url,
 		requests: func(t *testing.T) int {
 			var answer struct{ Requests int }
 			p.ask(t, http.MethodGet, "/requests", &answer)
@@ -66,6 +69,9 @@ func clientMetadata(c config) map[string]any {
 	case c.public:
 		metadata["token_endpoint_auth_method"] = "none"
 		metadata["grant_types"] = []string{"authorization_code", "refresh_token"}
+	case c.key != nil:
+		metadata["token_endpoint_auth_method"] = "private_key_jwt"
+		metadata["jwks"] = keySet(c.key)
 	case c.style == oauth2.AuthStyleInParams:
 		metadata["token_endpoint_auth_method"] = "client_secret_post"
 		metadata["client_secret"] = c.secret

@@ -2,6 +2,7 @@ package interop_test
 
 import (
 	"context"
+	"crypto"
 	"io"
 	"log"
 	"net"
@@ -19,11 +20,13 @@ type server struct {
 	config
 
 	tokenURL string
+	audience string                 // of the statements of clients that have a key
 	requests func(t *testing.T) int // how many token requests have come
 
 	userInfoURL string // of the server's own API, if it has one
 
-	// login returns the tokens of a user who has just logged in.
+	// login returns the tokens of a user who has just logged in. It is nil if clients that have a
+	// key cannot have a user.
 	login func(t *testing.T) *oauth2.Token
 
 	// inspect returns the scopes of an access token, and whether it is good.
@@ -38,6 +41,7 @@ type config struct {
 	id, secret string           // of the client
 	style      oauth2.AuthStyle // how the client sends its secret
 	public     bool             // whether the client has no secret
+	key        crypto.Signer    // what the client signs statements with, instead of a secret
 	lifetime   time.Duration    // of access tokens
 }
 
@@ -62,6 +66,13 @@ type traits struct {
 	// decodesBasic says that the server decodes the identifier and secret of HTTP Basic (RFC
 	// 6749, section 2.3.1).
 	decodesBasic bool
+
+	// verifiesKeys says that the server authenticates clients by private_key_jwt (RFC 7523), and
+	// wrongKeyCode with which code it answers if that fails; RFC 6749, section 5.2, wants
+	// invalid_client. Some know it for refresh only.
+	verifiesKeys     bool
+	wrongKeyCode     string
+	keyOnlyRefreshes bool
 
 	scope scopeRule
 
