@@ -64,7 +64,7 @@ func TestAuth25SpentRefreshToken(t *testing.T) {
 
 		_, err = w.refresh(t, stolen.RefreshToken)
 		tr.wantFamily(t, err)
-		if err := c.policy.SetToken(w.login(t)); err != nil {
+		if err := c.policy.SetToken(t.Context(), w.login(t)); err != nil {
 			t.Fatal(err)
 		}
 		c.must(t)

@@ -21,7 +21,7 @@ func TestAuth27AnswerLost(t *testing.T) {
 
 		_, err := w.refresh(t, w.wire.last())
 		tr.wantFamily(t, err)
-		if err := c.policy.SetToken(&oauth2.Token{RefreshToken: w.login(t).RefreshToken}); err != nil {
+		if err := c.policy.SetToken(t.Context(), &oauth2.Token{RefreshToken: w.login(t).RefreshToken}); err != nil {
 			t.Fatal(err)
 		}
 		c.must(t)
