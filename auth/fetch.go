@@ -54,7 +54,7 @@ func spends(source Source, old *oauth2.Token) string {
 
 // firstOf returns the refresh token that source begins with, or "".
 func firstOf(source Source) string {
-	if s, ok := source.(interface{ firstRefreshToken() string }); ok {
+	if s, ok := source.(interface{ firstRefreshToken() string }); ok && !isNil(source) {
 		return s.firstRefreshToken()
 	}
 	return ""

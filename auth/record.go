@@ -134,7 +134,7 @@ func (r *record) adopt(slot string, old *oauth2.Token) (arrival, bool) {
 // slotOf returns what tells the tokens of a source from others that come out of
 // the same grant: what they are for.
 func slotOf(s Source) string {
-	if slotted, ok := s.(interface{ slot() string }); ok {
+	if slotted, ok := s.(interface{ slot() string }); ok && !isNil(s) {
 		return slotted.slot()
 	}
 	return ""
