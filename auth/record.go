@@ -140,12 +140,16 @@ func slotOf(s Source) string {
 	return ""
 }
 
-func (s RefreshToken) slot() string      { return slot(s.Scopes, s.Params) }
-func (s ClientCredentials) slot() string { return slot(s.Scopes, s.Params) }
+func (s RefreshToken) slot() string      { return slotFor(s.Scopes, s.Params, s.DPoP) }
+func (s ClientCredentials) slot() string { return slotFor(s.Scopes, s.Params, s.DPoP) }
 
-func slot(scopes []string, params url.Values) string {
-	if len(scopes) == 0 && len(params) == 0 {
+func slotFor(scopes []string, params url.Values, bound *DPoP) string {
+	if len(scopes) == 0 && len(params) == 0 && bound == nil {
 		return ""
 	}
-	return digestOf(strings.Join(slices.Sorted(slices.Values(scopes)), " ") + "\n" + params.Encode())
+	text := strings.Join(slices.Sorted(slices.Values(scopes)), " ") + "\n" + params.Encode()
+	if bound.Validate() == nil {
+		text += "\n" + bound.prover.id
+	}
+	return digestOf(text)
 }
