@@ -39,13 +39,45 @@
 // the refresh token that it got last. After a failure that may pass, such as a timeout or a 503, a
 // later call sends the same refresh token again, as there is no other.
 //
-// It keeps that in memory. So a program that crashes after the server has
-// rotated the refresh token has lost the grant, unless the server forgives the
-// use of the last but one for a while; so has one that loses the answer to a
-// token request on the way. Start with a refresh token that is still good, and
-// do not give the same one to several programs or to several policies. When the
-// grant is lost, calls fail with [ErrReauthRequired], and nothing is asked of the
+// It keeps that in memory, unless there is a [Config.Store]. So without one, do not
+// give the same refresh token to several programs or to several policies, and
+// start with one that is still good.
+//
+// No client can be safe from one thing: the server rotates the refresh token, and
+// then its answer is lost on the way, or the program crashes before it has saved it.
+// The old one is spent, and nobody has the new one. A request that may not have
+// arrived is therefore repeated once, at once: that helps if it has not, or
+// if the server forgives the use of the last but one for a while, as many can be told
+// to. Otherwise the grant is lost: calls fail with [ErrReauthRequired], and nothing is asked of the
 // server any more, until [Policy.SetToken] brings a new one.
+//
+// # Fleets
+//
+// Replicas of a program that were given the same refresh token share it through a
+// [Store], under the key [Config.Grant]:
+//
+//	auth.New(auth.Config{Source: source, Store: auth.NewFileStore("grants.json"), Grant: "orders"})
+//
+// Then one of them asks for a token, saves it together with the new refresh token,
+// and only after that uses it; the others find it in the store. Whoever wants to ask
+// takes a lease first, which is part of the record in the store. If it dies, another one
+// takes over after one and a half times [Config.Timeout]; it cannot know whether the
+// request had arrived, so the limit above applies. Clocks need not agree.
+//
+// While the store is out of reach, tokens that are still good are used, and refresh tokens
+// are not, see [Config.FailOpen]. What came when it could not be saved is used,
+// and saved as soon as possible; wait for that with [Policy.Close] before the program ends. A store must not
+// forget, nor go back in time, as a replica of a database does that lags
+// behind: refresh tokens would be spent twice.
+//
+// The refresh token in [Config.Source] is where the record begins. It is of no
+// interest any more once it has been taken up, in whatever replica that was, so
+// programs may be started again with the same one. With one that the record has not
+// seen, from a new login, it begins again.
+//
+// There are stores in memory and in a file, others in Redis and PostgreSQL in modules
+// of their own, and package authtest tests yours. [Encrypt] seals what they keep.
+// Tokens that are bound to a key need the same key in all replicas, see [NewDPoP].
 //
 // # How the client authenticates itself
 //

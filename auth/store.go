@@ -9,9 +9,10 @@ import (
 // record, under a key. Replicas that share a store share the token, and spend a
 // refresh token that rotates once, whichever of them does it.
 //
-// Values are opaque, and hold secrets. Revisions tell one
-// version of a record from all others that it ever had: a store never gives a
-// key the same revision twice, and none of them is 0. They need not be in sequence.
+// Keys are UTF-8 text without zero bytes, shorter than 2 kB. Values are opaque, and
+// hold secrets: see [Encrypt]. Revisions tell one version of a record from all
+// others that it ever had: a store never gives a key the same revision twice, and
+// none of them is 0. They need not be in sequence.
 //
 // All that correctness rests on is that Swap compares and writes in one step,
 // and that what it has written stays written: a store that forgets, or goes back
@@ -20,7 +21,8 @@ import (
 //
 // A Store must be safe for concurrent use, in as many processes as share it.
 // Its methods return soon after ctx has ended. Their errors appear in those of
-// calls, so they must not tell values. Package authtest tests that a Store keeps
+// calls, so they must not tell values. What will not pass is of class
+// [policy.Permanent]. Package authtest tests that a Store keeps
 // this contract.
 type Store interface {
 	// Load returns the record of key and its revision, or revision 0 and a
