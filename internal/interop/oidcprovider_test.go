@@ -23,6 +23,7 @@ var oidcProvider = traits{
 	decodesBasic:    true,
 	revokedStatus:   http.StatusUnauthorized,
 	verifiesKeys:    true,
+	bindsTokens:     true,
 	wrongKeyCode:    "invalid_client",
 	strange:         ":%+ /", // and nothing that is not ASCII (RFC 6749, appendix A)
 }
@@ -36,10 +37,14 @@ type oidcProviderProcess struct {
 func startOIDCProvider(t *testing.T, c config) *server {
 	t.Helper()
 	p := &oidcProviderProcess{http: &http.Client{Transport: newTransport(t)}}
-	p.url = runOIDCProvider(t, map[string]any{
+	argument := map[string]any{
 		"lifetime": c.lifetime / time.Second,
 		"client":   clientMetadata(c),
-	})
+	}
+	if c.public && c.boundTo != nil {
+		argument["jkt"] = thumbprint(t, c.boundTo)
+	}
+	p.url = runOIDCProvider(t, argument)
 	return &server{
 		config:      c,
 		tokenURL:    p.url + "/token",
@@ -62,9 +67,9 @@ func startOIDCProvider(t *testing.T, c config) *server {
 	}
 }
 
-// clientMetadata returns a client as RFC 7591, section 2, has it.
+// clientMetadata returns a client as RFC 7591, section 2, and RFC 9449, section 5.2, have it.
 func clientMetadata(c config) map[string]any {
-	metadata := map[string]any{"client_id": c.id}
+	metadata := map[string]any{"client_id": c.id, "dpop_bound_access_tokens": c.boundTo != nil}
 	switch {
 	case c.public:
 		metadata["token_endpoint_auth_method"] = "none"

@@ -42,6 +42,7 @@ type config struct {
 	style      oauth2.AuthStyle // how the client sends its secret
 	public     bool             // whether the client has no secret
 	key        crypto.Signer    // what the client signs statements with, instead of a secret
+	boundTo    crypto.Signer    // what access tokens are bound to, and refresh tokens of a public client
 	lifetime   time.Duration    // of access tokens
 }
 
@@ -73,6 +74,10 @@ type traits struct {
 	verifiesKeys     bool
 	wrongKeyCode     string
 	keyOnlyRefreshes bool
+
+	// bindsTokens says that the server binds tokens to a key, and wants a nonce in each proof that
+	// it is there (RFC 9449).
+	bindsTokens bool
 
 	scope scopeRule
 

@@ -1,6 +1,7 @@
 // An authorization server for tests: oidc-provider, with one client, one user, and one API.
 //
-// Its only argument is a JSON object with the client's metadata and the lifetime of access tokens.
+// Its only argument is a JSON object with the client's metadata, the lifetime of access tokens, and
+// the thumbprint of the key that the user's refresh tokens are bound to, if any (RFC 9449, section 5).
 // It listens on a free port of 127.0.0.1, prints "ready" and its URL, and ends when its standard
 // input does. Besides what oidc-provider has, POST /login returns a refresh token of a user who
 // has just logged in, GET /requests how many token requests have come, and POST /revoke?token=
@@ -10,7 +11,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { Provider } from 'oidc-provider';
 
-const { client, lifetime } = JSON.parse(process.argv[2]);
+const { client, jkt, lifetime } = JSON.parse(process.argv[2]);
 const accountId = 'user';
 const scope = 'openid offline_access';
 
@@ -52,6 +53,7 @@ async function login() {
     client: await provider.Client.find(client.client_id),
     grantId: await grant.save(),
     gty: 'authorization_code',
+    jkt,
     scope,
   });
   return { refresh_token: await refreshToken.save() };
