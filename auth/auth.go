@@ -116,7 +116,8 @@ type Config struct {
 
 	// Unauthenticated reports whether an error means that the token was
 	// refused, beyond those of class [policy.Unauthenticated]: a 403 of a server
-	// that knows no better. Default: none.
+	// that knows no better, say. Over HTTP a 403 is an error only in a pipeline that
+	// takes it for a failure, see its method WithFailures. Default: none.
 	Unauthenticated func(error) bool `json:"-" yaml:"-"`
 }
 

@@ -22,7 +22,8 @@ import (
 // counts against the API in a circuit breaker.
 type AuthError struct { //nolint:revive // Beside errors of many other packages it is read without its package's name.
 	// StatusCode is 401 if an HTTP API refused the call, and there is no other
-	// token to try; 0 if the call was not sent, or is not HTTP.
+	// token to try; 0 if the call was not sent, is not HTTP, or was refused only by
+	// what [Config.Unauthenticated] says.
 	StatusCode int
 
 	// Challenges are what the API asked for when it refused the call.

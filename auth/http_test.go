@@ -126,6 +126,59 @@ func TestAuth17OtherStatusesOverHTTP(t *testing.T) {
 	}
 }
 
+// A 403 is no failure, unless the pipeline and the policy say so.
+func TestAuth17UsersClassifierOverHTTP(t *testing.T) {
+	forbidden := func(err error) bool {
+		e, ok := errors.AsType[*pipeline.StatusError](err)
+		return ok && e.StatusCode == http.StatusForbidden
+	}
+	tests := []struct {
+		name     string
+		method   string
+		failures []int
+		refuses  func(string) bool
+		want     string
+		tokens   int // requests for them
+	}{
+		{"as a failure", http.MethodGet, []int{403}, refuse("AT1"), "200 AT2", 2},
+		{"twice", http.MethodGet, []int{403}, refuseAll, "403 AT2 refused", 2},
+		{"after which nothing can be repeated", http.MethodPost, []int{403}, refuse("AT1"), "403 AT1 refused", 2},
+		{"as a result", http.MethodGet, nil, refuse("AT1"), "403 AT1 refused", 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+				if tt.refuses(token) {
+					w.WriteHeader(http.StatusForbidden)
+					token += " refused"
+				}
+				_, _ = io.WriteString(w, token)
+			}))
+			defer api.Close()
+			as := &server{}
+			a := auth.New(auth.Config{Source: as.refreshToken(), Unauthenticated: forbidden})
+			base := &http.Transport{}
+			defer base.CloseIdleConnections()
+			client := &http.Client{Transport: pipeline.Must(pipeline.New("api", a)).WithFailures(tt.failures...).Transport(base)}
+			req, err := http.NewRequestWithContext(t.Context(), tt.method, api.URL, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := read(t, response); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if _, err := a.Token(t.Context()); err != nil || as.count() != tt.tokens { // the next one may be on its way
+				t.Errorf("Token() = %v after %d token requests, want nil after %d", err, as.count(), tt.tokens)
+			}
+		})
+	}
+}
+
 // body is a request's body that counts how often it is closed.
 type body struct {
 	io.Reader

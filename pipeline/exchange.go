@@ -71,7 +71,7 @@ func (x *exchange) Do(ctx context.Context, call policy.Call) error {
 	switch {
 	case err != nil:
 		return x.failWith(ctx, err)
-	case failure(response.StatusCode):
+	case failure(response.StatusCode), slices.Contains(x.pipeline.failures, response.StatusCode):
 		return x.failAs(response)
 	default:
 		x.keep(response, sends)

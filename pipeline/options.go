@@ -59,6 +59,19 @@ func (p *Pipeline) WithObserver(observe func(ctx context.Context, event policy.E
 	})
 }
 
+// WithFailures returns a copy of p whose Transport takes answers with the given
+// status codes for failures, too, besides those that p already does. That lets policies
+// know of them: 403, for an API that refuses a revoked token by it. Inside of
+// the pipeline such an answer is a [StatusError], of class [policy.Permanent] if it is
+// no failure by itself. If the policies settle for it, the HTTP client gets it as
+// the server sent it, body unread. Default: 401, 408, 429 and 5xx.
+func (p *Pipeline) WithFailures(statusCodes ...int) *Pipeline {
+	return p.with(func(q *Pipeline) {
+		// Clip, as in WithObserver.
+		q.failures = append(slices.Clip(q.failures), statusCodes...)
+	})
+}
+
 // with returns a changed copy of p. A p that is not usable stays so.
 func (p *Pipeline) with(change func(*Pipeline)) *Pipeline {
 	if p == nil || p.first == nil {

@@ -43,6 +43,7 @@ type Pipeline struct {
 	tracer     trace.Tracer // nil if tracing is off
 	propagator propagation.TextMapPropagator
 	observers  []func(context.Context, policy.Event)
+	failures   []int // status codes that are failures here
 
 	root  *layer         // the pipeline itself, as the one who speaks
 	first policy.Handler // the outermost policy, surrounding all others

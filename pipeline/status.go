@@ -12,8 +12,8 @@ import (
 )
 
 // A StatusError is the failure of an HTTP request that was answered: 401, 408,
-// 429 and 5xx. Inside of a pipeline these are errors, so that policies need not
-// know HTTP. If the policies settle for one, the HTTP client gets the response
+// 429 and 5xx, and what [Pipeline.WithFailures] adds. Inside of a pipeline these
+// are errors, so that policies need not know HTTP. If the policies settle for one, the HTTP client gets the response
 // that it stands for.
 type StatusError struct {
 	StatusCode int // such as 503
@@ -23,7 +23,7 @@ type StatusError struct {
 	final    bool // the request cannot be sent again
 }
 
-// failure reports whether a response is a failure in a pipeline.
+// failure reports whether a response is a failure in every pipeline.
 func failure(statusCode int) bool {
 	switch statusCode {
 	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooManyRequests:

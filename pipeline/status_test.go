@@ -82,6 +82,40 @@ func TestStatusErrorOfAResponse(t *testing.T) {
 	}
 }
 
+func TestWithFailures(t *testing.T) {
+	var inside []string
+	note := policy.New("note", policyFunc(func(err error) error {
+		inside = append(inside, fmt.Sprint(err))
+		return err
+	}))
+	plain := pipeline.Must(pipeline.New("test", tries(3), note))
+	forbidden := plain.WithFailures(403)
+	for _, tt := range []struct {
+		pipeline *pipeline.Pipeline
+		code     int
+		want     string
+	}{
+		{plain, 403, "[<nil>]"},
+		{forbidden, 403, "[http status 403 Forbidden]"}, // once: it would be the same again
+		{forbidden, 404, "[<nil>]"},
+		{forbidden.WithFailures(404, 410), 404, "[http status 404 Not Found]"},
+		{forbidden.WithFailures(409), 403, "[http status 403 Forbidden]"},
+		{forbidden.WithFailures(409), 404, "[<nil>]"},
+	} {
+		inside = nil
+		s := serve(t, status(tt.code))
+		client := *s.Client()
+		client.Transport = tt.pipeline.Transport(client.Transport)
+		code, body := answer(t, &client, request(t, "GET", s.URL, nil))
+		if got := fmt.Sprint(inside); got != tt.want || code != tt.code || body != fmt.Sprint("answer ", tt.code) {
+			t.Errorf("%d is %s inside and %d %q outside, want %s and the answer", tt.code, got, code, body, tt.want)
+		}
+	}
+	if (*pipeline.Pipeline)(nil).WithFailures(403) != nil {
+		t.Error("a pipeline that is not usable has become another")
+	}
+}
+
 func TestStatusErrorTellsNothingOfTheResponse(t *testing.T) {
 	err := errorOf(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Secret", "canary-header")

@@ -15,7 +15,7 @@ import (
 //	client := &http.Client{Transport: p.Transport(nil)}
 //
 // Inside of the pipeline, answers of 401, 408, 429 and 5xx are errors, see
-// [StatusError]. If the policies settle for one, because its attempts are used up
+// [StatusError] and [Pipeline.WithFailures]. If the policies settle for one, because its attempts are used up
 // for instance, the client gets the response as the server sent it, body unread,
 // and no error. The call's Key is the request's origin,
 // and its Name is the one given by [WithCallName], or else "HTTP GET" and the

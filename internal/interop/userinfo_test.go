@@ -11,6 +11,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/evenkeel-go/evenkeel/auth"
+	"github.com/evenkeel-go/evenkeel/pipeline"
 )
 
 // What a revoked token is answered is the server's own idea here, and not that of our API.
@@ -36,6 +37,32 @@ func TestAuth17UserInfo(t *testing.T) {
 			t.Errorf("get() = %s, %v, want the answer as it came", got, err)
 		}
 		w.wantRequests(t, 1)
+	})
+}
+
+// A 403 of the server's own API costs a token, and no more, if we say that it blames the token.
+func TestAuth17UserInfoForbidden(t *testing.T) {
+	each(t, func(t *testing.T, tr traits) {
+		if tr.revokedStatus != http.StatusForbidden {
+			t.Skip("the server does not answer 403")
+		}
+		w := newWorld(t, tr, config{})
+		p := auth.New(auth.Config{
+			Source: w.refreshToken(w.login(t).RefreshToken),
+			Unauthenticated: func(err error) bool {
+				e, ok := errors.AsType[*pipeline.StatusError](err)
+				return ok && e.StatusCode == http.StatusForbidden
+			},
+		})
+		transport := pipeline.Must(pipeline.New("t", p)).WithFailures(http.StatusForbidden).Transport(newTransport(t))
+		c := &client{w.api.url, p, &http.Client{Transport: transport}}
+		c.must(t) // which shows our API the token
+		w.revoke(t, w.api.last())
+		c.url = w.userInfoURL
+		if got, err := c.get(t.Context(), ""); err != nil || !strings.HasPrefix(got, `{"sub":`) {
+			t.Errorf("get() = %s, %v, want who the user is", got, err)
+		}
+		w.wantRequests(t, 2)
 	})
 }
 
