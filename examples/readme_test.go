@@ -2,6 +2,10 @@ package examples_test
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,6 +48,34 @@ func Example_newClient() {
 	_, err := newClient()
 	fmt.Println(err) // nobody has set REFRESH_TOKEN
 	// Output: pipeline "orders": policy 4 "auth": invalid Source: invalid RefreshToken: want the one to begin with
+}
+
+func newTokens(key crypto.Signer) *auth.Policy {
+	dpop := auth.NewDPoP(key) // binds tokens to a key, so that nobody else can use them
+	statement := auth.PrivateKeyJWT{ClientID: "orders", Audience: "https://login.example.com", Key: key}
+	tokens := auth.New(auth.Config{
+		Source: auth.ClientCredentials{
+			TokenURL:  "https://login.example.com/token",
+			ClientID:  "orders",
+			Assertion: statement.Assertion, // signed anew for each token request; no secret travels
+			DPoP:      dpop,
+		},
+		DPoP:     dpop,
+		Origins:  []string{"https://api.example.com"}, // no other may see a token
+		KeepWarm: true,                                // renews it in time even while there are no calls
+	})
+	return tokens
+}
+
+func Example_newTokens() {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	tokens := newTokens(key)
+	fmt.Println(tokens.Validate(), tokens.Close(context.Background()))
+	// Output: <nil> <nil>
 }
 
 type user struct{ name string }
