@@ -1,12 +1,8 @@
 package policy
 
 import (
-	"context"
 	"errors"
 	"iter"
-	"log/slog"
-	"slices"
-	"time"
 )
 
 // A Call describes one operation on its way through a pipeline.
@@ -102,58 +98,3 @@ func (c Call) Resolve(value any) error {
 }
 
 var errNoResult = errors.New("policy: the call has no result to resolve")
-
-// Emit tells of a decision worth knowing. Events are named package.past
-// participle, such as "retry.exhausted", and are part of a policy's interface;
-// a call that goes well emits nothing. The last event names the policy's span,
-// "retry: exhausted", and its attributes are the span's. An event that is emitted
-// with the context of a [Call.Step] belongs to that step: its attributes are the
-// step's, and the policy's span is left alone.
-//
-// Emit must not be called with a lock held that the policy's other methods take:
-// observers may call them.
-func (c Call) Emit(ctx context.Context, event string, attrs ...slog.Attr) {
-	if c.recorder != nil {
-		// Cloned, so that attrs stays on the caller's stack when nobody listens.
-		c.recorder.Emit(ctx, Event{Name: event, Call: c, Attrs: slices.Clip(slices.Clone(attrs))})
-	}
-}
-
-// Step begins a part of a policy's work that takes time, such as a token
-// request, and returns the context to do it with and a function that ends it
-// with its error, to be called once. It shows as a span of that name, which
-// should have few distinct values.
-func (c Call) Step(ctx context.Context, name string, attrs ...slog.Attr) (context.Context, func(error)) {
-	if c.recorder == nil {
-		return ctx, endNothing
-	}
-	return c.recorder.Step(ctx, c, name, slices.Clone(attrs))
-}
-
-func endNothing(error) {}
-
-// Wait sleeps for d, in a [Call.Step] of the given name. If ctx ends first, it
-// returns ctx's cause at once.
-func (c Call) Wait(ctx context.Context, d time.Duration, name string, attrs ...slog.Attr) error {
-	ctx, end := c.Step(ctx, name, attrs...)
-	defer end(nil)
-	return Sleep(ctx, d)
-}
-
-// Sleep sleeps for d. If ctx ends first, it returns ctx's cause at once.
-func Sleep(ctx context.Context, d time.Duration) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}

@@ -74,6 +74,15 @@ type Event struct {
 // A Recorder receives what a policy says about a call. Tests of a policy may
 // give the call one of their own to see what it decides. It must be safe for
 // concurrent use.
+//
+// It may have more methods, behind those of [Call] that are called the same:
+//
+//	Outcome(ctx context.Context, outcome string)
+//	Note(ctx context.Context, attrs []slog.Attr)
+//	Link(ctx context.Context) slog.Attr
+//	Detach(ctx context.Context) context.Context
+//
+// What it has no method for it does not want to hear.
 type Recorder interface {
 	// Emit is behind [Call.Emit].
 	Emit(ctx context.Context, event Event)
@@ -81,6 +90,21 @@ type Recorder interface {
 	// Step is behind [Call.Step].
 	Step(ctx context.Context, call Call, name string, attrs []slog.Attr) (context.Context, func(error))
 }
+
+type (
+	outcomeRecorder interface {
+		Outcome(ctx context.Context, outcome string)
+	}
+	noteRecorder interface {
+		Note(ctx context.Context, attrs []slog.Attr)
+	}
+	linkRecorder interface {
+		Link(ctx context.Context) slog.Attr
+	}
+	detachRecorder interface {
+		Detach(ctx context.Context) context.Context
+	}
+)
 
 // WithRecorder returns a copy of c whose policies speak to r; nil silences
 // them.
