@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -310,6 +311,7 @@ func (p *Policy) do(ctx context.Context, call policy.Call, send func(context.Con
 	default:
 		return err
 	}
+	call.Note(ctx, slog.Bool("challenged", true))
 	fresh, failure := p.another(ctx, call, g, verdict, err)
 	switch {
 	case failure != nil:

@@ -23,10 +23,11 @@ type flight struct {
 	old    *oauth2.Token // for the source
 	under  *generation   // the current one when it began, or nil
 
-	call    policy.Call     // whose it was at first; set, as ctx and end, before it lands
-	ctx     context.Context // that of its step
-	end     func(error)     // of its step
-	waiters int             // who joined it; guarded by the grant's mutex
+	call    policy.Call               // whose it was at first; set, as what follows, before it lands
+	ctx     context.Context           // that of its step
+	end     func(error)               // of its step
+	link    atomic.Pointer[slog.Attr] // to its step
+	waiters int                       // who joined it; guarded by the grant's mutex
 
 	done       chan struct{} // closed when generation or failure is set
 	once       sync.Once
@@ -83,8 +84,13 @@ func (f *flight) wait(ctx context.Context, call policy.Call, leads bool) (err *A
 		return nil
 	}
 	if !leads {
-		_, end := call.Step(ctx, "token wait")
-		defer func() { end(err.orNil()) }()
+		stepCtx, end := call.Step(ctx, "token wait")
+		defer func() {
+			if link := f.link.Load(); link != nil {
+				call.Note(stepCtx, *link)
+			}
+			end(err.orNil())
+		}()
 	}
 	select {
 	case <-f.done:
@@ -105,9 +111,15 @@ type flightOf struct{ *grant }
 // half way may have cost the refresh token.
 func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 	defer g.running.Done()
-	ctx = context.WithoutCancel(ctx)
+	if f.why == proactive {
+		ctx = call.Detach(ctx) // nobody waits for it
+	} else {
+		ctx = context.WithoutCancel(ctx)
+	}
 	f.call = call
 	f.ctx, f.end = call.Step(ctx, "token refresh: "+string(f.why), g.stepAttrs(f)...)
+	link := call.Link(f.ctx) //nolint:contextcheck // as below
+	f.link.Store(&link)
 	flightCtx, cancel := context.WithTimeout(context.WithValue(f.ctx, flightOf{g}, true), g.limit())
 	defer cancel()
 

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,6 +73,9 @@ func (g *grant) obtain(ctx context.Context, call policy.Call, refused *generatio
 			if age >= current.softAge() {
 				g.renew(ctx, call, current)
 			}
+			if refused == nil {
+				call.Note(ctx, fromCache)
+			}
 			return current, nil
 		}
 	}
@@ -88,6 +92,8 @@ func (g *grant) obtain(ctx context.Context, call policy.Call, refused *generatio
 		}
 	}
 }
+
+var fromCache = slog.String("token.source", "cache")
 
 // raise returns a generation that meets challenges which the refused one does
 // not, or the refused one if there is none to be had.
@@ -116,6 +122,11 @@ func (g *grant) ride(ctx context.Context, call policy.Call, f *flight, leads boo
 	if leads {
 		go g.fly(ctx, call, f)
 	}
+	source := "shared_refresh"
+	if leads {
+		source = "refresh"
+	}
+	call.Note(ctx, slog.String("token.source", source))
 	err := f.wait(ctx, call, leads)
 	if leads && !f.leave() {
 		g.tell(f)

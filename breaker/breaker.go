@@ -113,12 +113,15 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 	c, ph := p.circuit(call.Key)
 	switch {
 	case ph.closed != nil:
+		call.Note(ctx, stateAttr(Closed))
 		return p.watch(ctx, call, next, c, ph)
 	case ph.recovery != nil:
 		return p.probe(ctx, call, next, c, ph)
 	case ph.forced == Open:
-		return reject(ctx, call, Open, 0)
+		return reject(ctx, call, Open, 0, slog.Attr{})
 	default:
+		call.Note(ctx, stateAttr(Closed))
+		defer call.Outcome(ctx, ignored)
 		return next(ctx, call)
 	}
 }
@@ -130,6 +133,7 @@ func (p *Policy) watch(ctx context.Context, call policy.Call, next policy.Handle
 		if reason := ph.closed.count(v); reason != "" {
 			p.open(ctx, call, c, ph, reason)
 		}
+		call.Outcome(ctx, v.outcome())
 	}()
 	return p.carryOut(ctx, call, next, &v)
 }
@@ -138,14 +142,18 @@ func (p *Policy) watch(ctx context.Context, call policy.Call, next policy.Handle
 // for another probe.
 func (p *Policy) probe(ctx context.Context, call policy.Call, next policy.Handler, c *circuit, ph *phase) error {
 	if wait := time.Until(ph.recovery.until); wait > 0 {
-		return reject(ctx, call, Open, wait)
+		return reject(ctx, call, Open, wait, ph.recovery.opened)
 	}
 	s, first := ph.recovery.admit()
 	if s == nil {
-		return reject(ctx, call, HalfOpen, 0)
+		return reject(ctx, call, HalfOpen, 0, ph.recovery.opened)
 	}
+	call.Note(ctx, stateAttr(HalfOpen))
 	var v verdict
-	defer func() { p.settle(ctx, call, c, ph, s, v) }()
+	defer func() {
+		p.settle(ctx, call, c, ph, s, v)
+		call.Outcome(ctx, v.outcome())
+	}()
 	if first {
 		emitChange(ctx, call, "breaker.half_opened", Open, HalfOpen)
 	}
@@ -182,6 +190,7 @@ func (p *Policy) settle(ctx context.Context, call policy.Call, c *circuit, ph *p
 // it did.
 func (p *Policy) open(ctx context.Context, call policy.Call, c *circuit, ph *phase, reason string) bool {
 	r := newRecovery(&p.config, ph.recovery)
+	r.opened = call.Link(ctx)
 	from := ph.state()
 	if !c.phase.CompareAndSwap(ph, &phase{recovery: r}) {
 		return false

@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -17,6 +18,7 @@ type recovery struct {
 	term    time.Duration // how long the circuit is open, at most
 	openFor time.Duration // how long it is open
 	until   time.Time     // when probes may pass
+	opened  slog.Attr     // links to the call that opened the circuit
 
 	mu      sync.Mutex
 	machine *gobreaker.TwoStepCircuitBreaker[struct{}] // counts the probes

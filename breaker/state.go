@@ -1,5 +1,12 @@
 package breaker
 
+import (
+	"iter"
+	"log/slog"
+
+	"github.com/evenkeel-go/evenkeel/policy"
+)
+
 // A State is the state of a circuit.
 type State uint8
 
@@ -38,6 +45,24 @@ func (p *Policy) State(key string) State {
 		return ph.state()
 	}
 	return Closed
+}
+
+// Gauges returns how many circuits are in each state, see [policy.Gauge].
+func (p *Policy) Gauges() iter.Seq[policy.Gauge] {
+	return func(yield func(policy.Gauge) bool) {
+		var counts [Open + 1]int
+		p.circuits.byKey.Range(func(_, v any) bool {
+			if ph := v.(*circuit).phase.Load(); ph != nil {
+				counts[ph.state()]++
+			}
+			return true
+		})
+		for state, n := range counts {
+			if !yield(policy.Gauge{Name: "status", Unit: "{circuit}", Value: float64(n), Attrs: []slog.Attr{stateAttr(State(state))}}) {
+				return
+			}
+		}
+	}
 }
 
 // ForceOpen has the circuit of key reject all calls until [Policy.Release] or

@@ -22,6 +22,25 @@ var (
 	failure = verdict{counts: true, failed: true}
 )
 
+// The outcomes of calls.
+const (
+	succeeded = "success"
+	failed    = "failure"
+	ignored   = "ignored" // it says nothing about the other side
+	rejected  = "rejected"
+)
+
+func (v verdict) outcome() string {
+	switch {
+	case !v.counts:
+		return ignored
+	case v.failed || v.slow:
+		return failed
+	default:
+		return succeeded
+	}
+}
+
 // carryOut calls next and sets *v if that returns.
 func (p *Policy) carryOut(ctx context.Context, call policy.Call, next policy.Handler, v *verdict) error {
 	ended := ctx.Err() != nil

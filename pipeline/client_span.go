@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -21,11 +22,30 @@ import (
 // header. There is no span if nobody could want it: nothing records, and no
 // trace came in from elsewhere.
 func (p *Pipeline) startSend(ctx context.Context, req *http.Request, call policy.Call, header http.Header, sends int) (context.Context, trace.Span) {
-	if p.tracer == nil {
+	if p.tracer == nil || p.detail == NoSpans || p.foreignSpans {
 		return ctx, nil
 	}
 	if parent := trace.SpanFromContext(ctx); !parent.IsRecording() && !parent.SpanContext().IsValid() {
 		return ctx, nil
+	}
+	ctx, span := p.tracer.Start(ctx, spanName(req), sendOptions(ctx, req, call, sends)...)
+	fields := p.propagator.Fields()
+	for name := range header { // which need not be canonical
+		if slices.ContainsFunc(fields, func(field string) bool { return strings.EqualFold(field, name) }) {
+			delete(header, name)
+		}
+	}
+	p.propagator.Inject(ctx, propagation.HeaderCarrier(header))
+	return ctx, span
+}
+
+// asClient are the options of a span whose parent is not recorded. It will not be
+// either, as far as anybody can tell.
+var asClient = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
+
+func sendOptions(ctx context.Context, req *http.Request, call policy.Call, sends int) []trace.SpanStartOption {
+	if !trace.SpanFromContext(ctx).IsRecording() {
+		return asClient
 	}
 	method, original := knownMethod(req.Method)
 	attrs := append(make([]attribute.KeyValue, 0, 8),
@@ -43,42 +63,52 @@ func (p *Pipeline) startSend(ctx context.Context, req *http.Request, call policy
 	if call.Attempt > 0 {
 		attrs = append(attrs, attribute.Int("evenkeel.attempt", call.Attempt))
 	}
-	name := method
-	if original != "" {
-		name = "HTTP"
+	return []trace.SpanStartOption{asClient[0], trace.WithAttributes(attrs...)}
+}
+
+// spanName returns the name of a request's span: its method.
+func spanName(req *http.Request) string {
+	if method, original := knownMethod(req.Method); original == "" {
+		return method
 	}
-	ctx, span := p.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attrs...))
-	fields := p.propagator.Fields()
-	for name := range header { // which need not be canonical
-		if slices.ContainsFunc(fields, func(field string) bool { return strings.EqualFold(field, name) }) {
-			delete(header, name)
-		}
-	}
-	p.propagator.Inject(ctx, propagation.HeaderCarrier(header))
-	return ctx, span
+	return "HTTP"
 }
 
 // endSend ends the span of a request: its answer has arrived, or will not.
-func endSend(ctx context.Context, span trace.Span, response *http.Response, err error) {
+func endSend(span trace.Span, response *http.Response, errorType string) {
 	defer span.End()
-	switch {
-	case err != nil:
-		if err = blame(ctx, err); !left(ctx, err) {
-			fail(span, policy.ErrorType(err))
-		}
-	case response == nil:
-		fail(span, "panic")
-	default:
+	if response != nil {
 		span.SetAttributes(attribute.Int("http.response.status_code", response.StatusCode))
-		if response.StatusCode >= 400 {
-			fail(span, strconv.Itoa(response.StatusCode))
-		}
+	}
+	if errorType != "" {
+		span.SetAttributes(attribute.String("error.type", errorType))
+		span.SetStatus(codes.Error, "")
 	}
 }
 
-// countSends puts the number of requests that a call has sent on its span.
+// sendErrorType returns the type of the error that a request has ended with, or ""
+// if it has not failed.
+func sendErrorType(ctx context.Context, response *http.Response, err error) string {
+	switch {
+	case err != nil:
+		if err = blame(ctx, err); !left(ctx, err) {
+			return policy.ErrorType(err)
+		}
+		return ""
+	case response == nil:
+		return "panic"
+	case response.StatusCode >= 400:
+		return strconv.Itoa(response.StatusCode)
+	default:
+		return ""
+	}
+}
+
+// countSends has the call's span tell how many requests it has sent.
 func (s *speaker) countSends(sends int) {
-	s.span.SetAttributes(attribute.Int("evenkeel.pipeline.sends", sends))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sends = max(s.sends, sends)
 }
 
 // knownMethod returns the method's name as the conventions have it, and the
@@ -94,11 +124,13 @@ func knownMethod(method string) (name, original string) {
 }
 
 func portOf(u *url.URL) int {
-	if port, err := strconv.Atoi(u.Port()); err == nil {
+	if port, err := strconv.Atoi(cmp.Or(u.Port(), defaultPorts[u.Scheme])); err == nil {
 		return port
 	}
-	return map[string]int{"http": 80, "https": 443}[u.Scheme]
+	return 0
 }
+
+var defaultPorts = map[string]string{"http": "80", "https": "443"}
 
 // redacted returns u without what may be secret: user, password, query and
 // fragment.

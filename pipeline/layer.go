@@ -2,7 +2,8 @@ package pipeline
 
 import (
 	"context"
-	"log/slog"
+
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/evenkeel-go/evenkeel/policy"
 )
@@ -14,6 +15,18 @@ type layer struct {
 	policy   policy.Policy // nil for the pipeline itself
 	kind     string        // names the policy's spans
 	next     policy.Handler
+	attrs    []attribute.KeyValue // of all its spans
+	meter    *meter               // nil for the pipeline itself
+}
+
+func newLayer(pipeline *Pipeline, p policy.Policy, next policy.Handler) *layer {
+	kind, name := kindOf(p), p.Name()
+	l := &layer{pipeline: pipeline, policy: p, kind: kind, next: next, meter: newMeter(pipeline.meters, kind, name)}
+	l.attrs = []attribute.KeyValue{attribute.String("evenkeel.policy.type", kind)}
+	if name != kind {
+		l.attrs = append(l.attrs, attribute.String("evenkeel.policy.name", name))
+	}
+	return l
 }
 
 // kindOf returns what kind of policy p is, for the names of its spans.
@@ -34,7 +47,7 @@ func (l *layer) do(ctx context.Context, call policy.Call) error {
 
 // speaks returns call as the layer's policy speaks through it.
 func (l *layer) speaks(call policy.Call) policy.Call {
-	if len(l.pipeline.observers) == 0 {
+	if call.Recorder() == nil {
 		return call // what it says, nobody would hear
 	}
 	return call.WithRecorder(l)
@@ -45,35 +58,20 @@ func (l *layer) Emit(ctx context.Context, event policy.Event) {
 	event.Pipeline = l.pipeline.name
 	if l.policy != nil {
 		event.Policy = l.policy.Name()
+		l.meter.decided(ctx, event)
 	}
+	if s := l.stepOf(ctx); s != nil {
+		s.add(event.Attrs)
+	}
+	l.record(ctx, event)
 	for _, observe := range l.pipeline.observers {
 		observe(ctx, event)
 	}
 }
 
-// Step implements [policy.Recorder].
-func (l *layer) Step(ctx context.Context, _ policy.Call, _ string, _ []slog.Attr) (context.Context, func(error)) {
-	return ctx, func(error) {}
+// Outcome is behind [policy.Call.Outcome].
+func (l *layer) Outcome(ctx context.Context, outcome string) {
+	if l.policy != nil {
+		l.meter.called(ctx, outcome)
+	}
 }
-
-// A function is an operation without a result.
-type function policy.Handler
-
-func (f function) Do(ctx context.Context, call policy.Call) error { return f(ctx, call) }
-func (f function) Resolve(any) error                              { return errNoResult }
-func (f function) Accepts(string) bool                            { return true }
-
-// A nested operation is what an inner pipeline leads to: the outer pipeline's
-// next policy, with the call as the outer pipeline knows it.
-type nested struct {
-	next  policy.Handler
-	outer policy.Operation
-	heard policy.Recorder
-}
-
-func (n *nested) Do(ctx context.Context, call policy.Call) error {
-	return n.next(ctx, call.WithOperation(n.outer).WithRecorder(n.heard))
-}
-
-func (n *nested) Resolve(value any) error    { return n.outer.Resolve(value) }
-func (n *nested) Accepts(header string) bool { return n.outer.Accepts(header) }

@@ -2,10 +2,16 @@ package pipeline
 
 import (
 	"context"
+	"runtime/debug"
 	"slices"
+	"sync"
 
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/log"
+	"go.opentelemetry.io/otel/metric"
+	noopmetric "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
@@ -16,9 +22,37 @@ import (
 const scope = "github.com/evenkeel-go/evenkeel"
 
 func (p *Pipeline) useGlobals() {
-	p.tracer = otel.Tracer(scope)
+	p.tracer = tracerOf(otel.GetTracerProvider())
 	p.propagator = otel.GetTextMapPropagator()
+	p.meters = newMeters(otel.GetMeterProvider(), p)
+	p.logger = loggerOf(otel.GetLoggerProvider())
 }
+
+func tracerOf(tp trace.TracerProvider) trace.Tracer {
+	return tp.Tracer(scope, trace.WithInstrumentationVersion(version()), trace.WithSchemaURL(semconv.SchemaURL))
+}
+
+func loggerOf(lp log.LoggerProvider) log.Logger {
+	return lp.Logger(scope, log.WithInstrumentationVersion(version()), log.WithSchemaURL(semconv.SchemaURL))
+}
+
+// version returns the version of the library that the program was built with, or
+// "" if it is not known.
+var version = sync.OnceValue(func() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	if info.Main.Path == scope {
+		return info.Main.Version
+	}
+	for _, module := range info.Deps {
+		if module.Path == scope {
+			return module.Version
+		}
+	}
+	return ""
+})
 
 // WithTracerProvider returns a copy of p, with the same policies and the state
 // that they keep, whose spans go to tp. Default: the global provider, also one
@@ -27,10 +61,72 @@ func (p *Pipeline) useGlobals() {
 func (p *Pipeline) WithTracerProvider(tp trace.TracerProvider) *Pipeline {
 	return p.with(func(q *Pipeline) {
 		q.tracer = nil
-		if _, off := tp.(noop.TracerProvider); tp != nil && !off {
-			q.tracer = tp.Tracer(scope)
+		if _, off := tp.(noop.TracerProvider); !isNil(tp) && !off {
+			q.tracer = tracerOf(tp)
 		}
 	})
+}
+
+// WithMeterProvider returns a copy of p that measures its calls, and what policies
+// decide about them, by instruments of mp. Default: the global provider, also one
+// that is installed later. Nested pipelines keep their own. With nil nothing is
+// measured.
+func (p *Pipeline) WithMeterProvider(mp metric.MeterProvider) *Pipeline {
+	return p.with(func(q *Pipeline) {
+		if isNil(mp) {
+			mp = noopmetric.NewMeterProvider()
+		}
+		q.meters = newMeters(mp, q)
+	})
+}
+
+// WithLoggerProvider returns a copy of p that logs to lp what concerns more than
+// one call, such as the opening of a circuit. Default: the global provider, also
+// one that is installed later. Nested pipelines keep their own. With nil nothing is
+// logged. See also [SlogObserver].
+func (p *Pipeline) WithLoggerProvider(lp log.LoggerProvider) *Pipeline {
+	return p.with(func(q *Pipeline) {
+		q.logger = nil
+		if !isNil(lp) {
+			q.logger = loggerOf(lp)
+		}
+	})
+}
+
+// SpanDetail says which spans there are of a call.
+type SpanDetail int
+
+const (
+	// AllSpans are those of the call, of each policy that it passes through, of
+	// their waits and token requests, and of each HTTP request that is sent.
+	AllSpans SpanDetail = iota
+
+	// PipelineSpans are those of the call, which also has the attributes of its
+	// policies, and of each HTTP request that is sent.
+	PipelineSpans
+
+	// NoSpans is none at all, whatever the provider.
+	NoSpans
+)
+
+// WithSpans returns a copy of p that makes fewer spans. Default: [AllSpans].
+func (p *Pipeline) WithSpans(detail SpanDetail) *Pipeline {
+	return p.with(func(q *Pipeline) { q.detail = detail })
+}
+
+// WithPlainSpanNames returns a copy of p whose policies' spans are named after the
+// kind of policy alone, "retry", for those who count spans by their names. Default: they
+// tell of what was decided, too: "retry: recovered".
+func (p *Pipeline) WithPlainSpanNames() *Pipeline {
+	return p.with(func(q *Pipeline) { q.plainNames = true })
+}
+
+// WithoutHTTPSpans returns a copy of p that makes no span of its own for each HTTP
+// request that is sent, measures none, and writes no trace context into it. It is
+// for those whose base transport does that, as that of package otelhttp. Such a
+// base's own base may be wrapped by [MarkResends].
+func (p *Pipeline) WithoutHTTPSpans() *Pipeline {
+	return p.with(func(q *Pipeline) { q.foreignSpans = true })
 }
 
 // WithPropagator returns a copy of p that writes the trace context into HTTP

@@ -27,8 +27,10 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
+	"go.opentelemetry.io/otel/log"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -38,12 +40,17 @@ import (
 // A Pipeline passes calls through its policies. Make one with [New]. It is
 // immutable and safe for concurrent use.
 type Pipeline struct {
-	name       string
-	policies   []policy.Policy
-	tracer     trace.Tracer // nil if tracing is off
-	propagator propagation.TextMapPropagator
-	observers  []func(context.Context, policy.Event)
-	failures   []int // status codes that are failures here
+	name         string
+	policies     []policy.Policy
+	tracer       trace.Tracer // nil if tracing is off
+	detail       SpanDetail
+	foreignSpans bool // whether the base transport makes those of requests
+	plainNames   bool // whether the names of policies' spans tell no outcome
+	propagator   propagation.TextMapPropagator
+	meters       *meters
+	logger       log.Logger // nil if there is none
+	observers    []func(context.Context, policy.Event)
+	failures     []int // status codes that are failures here
 
 	root  *layer         // the pipeline itself, as the one who speaks
 	first policy.Handler // the outermost policy, surrounding all others
@@ -139,20 +146,41 @@ func (p *Pipeline) do(ctx context.Context, call policy.Call, op policy.Operation
 		return errNotMade
 	case ctx == nil:
 		return errNoContext
-	case p.tracer == nil:
-		return p.first(ctx, call.WithOperation(op).WithRecorder(nil))
+	case p.tracer == nil, p.detail == NoSpans:
+		return p.measure(ctx, call.WithOperation(op))
 	default:
 		return p.trace(ctx, call, op)
 	}
 }
 
+// measure passes the call through the policies, and measures it if somebody wants
+// to know.
+func (p *Pipeline) measure(ctx context.Context, call policy.Call) error {
+	live := p.meters.live(ctx)
+	if !live && len(p.observers) == 0 && (p.logger == nil || !p.logger.Enabled(ctx, log.EnabledParameters{})) {
+		return p.first(ctx, call.WithRecorder(nil))
+	}
+	call = call.WithRecorder(p.root)
+	if !live {
+		return p.first(ctx, call)
+	}
+	start := time.Now()
+	err := p.first(ctx, call)
+	p.meters.called(ctx, time.Since(start), err)
+	return err
+}
+
 // finish is what the innermost policy calls.
 func (p *Pipeline) finish(ctx context.Context, call policy.Call) error {
 	op := call.Operation()
-	if op == nil {
+	switch op.(type) {
+	case nil:
 		return errLostCall
+	case *traced:
+		return op.Do(ctx, call)
+	default:
+		return op.Do(ctx, p.root.speaks(call))
 	}
-	return op.Do(ctx, p.root.speaks(call))
 }
 
 var (
@@ -173,7 +201,7 @@ func (p *Pipeline) compose() *Pipeline {
 			p.first = around(inner, p.first) // has a span of its own
 			continue
 		}
-		p.first = (&layer{p, each, kindOf(each), p.first}).do
+		p.first = newLayer(p, each, p.first).do
 	}
 	return p
 }
@@ -203,12 +231,12 @@ func validateName(field, name, others string) error {
 	return nil
 }
 
-// isNil reports whether p is nil or a nil pointer in disguise.
-func isNil(p policy.Policy) bool {
-	if p == nil {
+// isNil reports whether x is nil or a nil pointer in disguise.
+func isNil(x any) bool {
+	if x == nil {
 		return true
 	}
-	v := reflect.ValueOf(p)
+	v := reflect.ValueOf(x)
 	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 

@@ -6,16 +6,31 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
-// send sends the request once, in a span of its own.
+// send sends the request once, in a span of its own, and measures that.
 func (x *exchange) send(ctx context.Context, call policy.Call, header http.Header, body io.ReadCloser, sends int) (response *http.Response, err error) {
-	ctx, span := x.pipeline.startSend(ctx, x.req, call, header, sends)
-	if span != nil {
-		defer func() { endSend(ctx, span, response, err) }()
+	if x.pipeline.foreignSpans {
+		return x.roundTrip(context.WithValue(ctx, sendsKey{}, sends), header, body)
 	}
+	ctx, span := x.pipeline.startSend(ctx, x.req, call, header, sends)
+	measured := x.pipeline.meters.requests.Enabled(ctx)
+	if span == nil && !measured {
+		return x.roundTrip(ctx, header, body)
+	}
+	start := time.Now()
+	defer func() {
+		errorType := sendErrorType(ctx, response, err)
+		if measured {
+			x.pipeline.meters.sent(ctx, time.Since(start), x.req, response, errorType)
+		}
+		if span != nil {
+			endSend(span, response, errorType)
+		}
+	}()
 	return x.roundTrip(ctx, header, body)
 }
 

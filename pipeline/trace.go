@@ -29,19 +29,24 @@ func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operat
 	spanCtx, span := p.tracer.Start(ctx, name)
 	if !span.IsRecording() {
 		defer span.End()
-		return p.first(spanCtx, call.WithOperation(op).WithRecorder(nil))
+		return p.measure(spanCtx, call.WithOperation(op))
 	}
-	span.SetAttributes(attribute.String("evenkeel.pipeline.name", p.name))
-	s := &speaker{layer: p.root, span: span, root: !inner}
-	t := &traced{Operation: op, root: s, aborted: new(atomic.Bool)}
+	t := &traced{Operation: op, flat: p.detail == PipelineSpans}
+	if !t.flat {
+		t.speakers = make([]speaker, len(p.policies))
+	}
 	if inner {
-		if outer, ok := op.(*nested).outer.(*traced); ok {
-			t.aborted = outer.aborted
-		}
+		t.outer, _ = op.(*nested).outer.(*traced)
 	}
+	s := &t.root
+	s.layer, s.span, s.root = p.root, span, !inner
 	returned := false
-	defer func() { s.end(ctx, err, returned, t) }()
-	err = p.first(spanCtx, call.WithOperation(t).WithRecorder(nil))
+	defer func() {
+		s.end(ctx, err, returned, t)
+		remember(call, err)
+	}()
+	s.add(attribute.String("evenkeel.pipeline.name", p.name))
+	err = p.measure(spanCtx, call.WithOperation(t))
 	returned = true
 	return err
 }
@@ -49,24 +54,66 @@ func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operat
 // traced is an operation whose policies are traced.
 type traced struct {
 	policy.Operation
-	root    *speaker
-	aborted *atomic.Bool // by a panic or Goexit, which a span shows already
+	outer    *traced // of the pipeline around this one, if that is traced
+	root     speaker
+	flat     bool        // whether policies have no spans of their own
+	aborted  atomic.Bool // by a panic or Goexit, which a span shows already
+	speakers []speaker   // to be taken, as it costs less to make them all at once
+	taken    atomic.Int32
 }
 
 func (t *traced) Do(ctx context.Context, call policy.Call) error {
-	return t.Operation.Do(ctx, call.WithRecorder(t.root))
+	err := t.Operation.Do(ctx, call.WithRecorder(&t.root))
+	remember(call, err)
+	return err
+}
+
+// speaker returns one that nobody speaks to yet.
+func (t *traced) speaker() *speaker {
+	if i := int(t.taken.Add(1)) - 1; i < len(t.speakers) {
+		return &t.speakers[i]
+	}
+	return new(speaker)
+}
+
+// abort takes down that the call was aborted, and reports whether that is news.
+func (t *traced) abort() bool {
+	for t.outer != nil {
+		t = t.outer
+	}
+	return t.aborted.CompareAndSwap(false, true)
 }
 
 // trace is do with a span around the policy.
 func (l *layer) trace(ctx context.Context, call policy.Call, t *traced) (err error) {
-	spanCtx, span := l.pipeline.tracer.Start(ctx, l.kind)
-	s := &speaker{layer: l, span: span}
+	s := t.speaker()
+	s.layer = l
+	if t.flat {
+		s.span, s.flat = t.root.span, true
+		return l.policy.Do(ctx, call.WithRecorder(s), l.next)
+	}
+	ctx, s.span = l.pipeline.tracer.Start(ctx, l.kind)
 	returned := false
-	defer func() { s.end(ctx, err, returned, t) }()
-	s.describe(call)
-	err = l.policy.Do(spanCtx, call.WithRecorder(s), s.next)
+	defer func() {
+		s.end(ctx, err, returned, t)
+		remember(call, err)
+	}()
+	s.add(l.attrs...)
+	if call.Attempt > 0 {
+		s.add(attribute.Int("evenkeel.attempt", call.Attempt))
+	}
+	err = l.policy.Do(ctx, call.WithRecorder(s), l.next)
 	returned = true
 	return err
+}
+
+// remember has the policy that passed call on remember how that ended.
+func remember(call policy.Call, err error) {
+	if s, ok := call.Recorder().(*speaker); ok && err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.inner = append(s.inner, err)
+	}
 }
 
 // A speaker is what a policy speaks to when its call is traced: it turns what
@@ -75,43 +122,32 @@ type speaker struct {
 	layer *layer
 	span  trace.Span
 	root  bool // whether the span shows the outcome of the call
+	flat  bool // whether the span is the pipeline's
 
 	mu    sync.Mutex
+	attrs []attribute.KeyValue // for the span, which gets them all at once
+	few   [6]attribute.KeyValue
 	said  string  // the outcome that the last event told of
 	acted bool    // whether that event was more than an explanation
-	inner []error // the failures that next has returned
+	inner []error // the failures of the calls that the policy passed on
+	sends int     // how many requests the call has sent
 }
 
-func (s *speaker) describe(call policy.Call) {
-	kind, name := s.layer.kind, s.layer.policy.Name()
-	s.span.SetAttributes(attribute.String("evenkeel.policy.type", kind))
-	if name != kind {
-		s.span.SetAttributes(attribute.String("evenkeel.policy.name", name))
+// add adds attributes to the span.
+func (s *speaker) add(attrs ...attribute.KeyValue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.attrs == nil {
+		s.attrs = s.few[:0]
 	}
-	if call.Attempt > 0 {
-		s.span.SetAttributes(attribute.Int("evenkeel.attempt", call.Attempt))
-	}
-}
-
-// next calls on, and remembers the outcome.
-func (s *speaker) next(ctx context.Context, call policy.Call) error {
-	err := s.layer.next(ctx, call)
-	if err != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.inner = append(s.inner, err)
-	}
-	return err
+	s.attrs = append(s.attrs, attrs...)
 }
 
 // Emit implements [policy.Recorder].
 func (s *speaker) Emit(ctx context.Context, event policy.Event) {
-	namespace, outcome := split(event.Name)
-	attrs := attributes(namespace, event.Attrs)
-	if at, ok := ctx.Value(stepKey{}).(step); ok && at.speaker == s {
-		at.span.SetAttributes(attrs...)
-	} else {
-		s.span.SetAttributes(attrs...)
+	if s.layer.stepOf(ctx) == nil {
+		namespace, outcome := split(event.Name)
+		s.say(namespace, event.Attrs)
 		s.mu.Lock()
 		s.said, s.acted = outcome, !explains(event)
 		s.mu.Unlock()
@@ -119,25 +155,39 @@ func (s *speaker) Emit(ctx context.Context, event policy.Event) {
 	s.layer.Emit(ctx, event)
 }
 
-// A step is a part of a policy's work that has a span of its own. Contexts have
-// theirs under stepKey.
-type step struct {
-	speaker *speaker
-	span    trace.Span
+// Outcome is behind [policy.Call.Outcome].
+func (s *speaker) Outcome(ctx context.Context, outcome string) {
+	if s.flat {
+		s.span.SetAttributes(keyOf(s.layer.kind, "outcome").String(outcome))
+	} else {
+		s.add(keyOf(s.layer.kind, "outcome").String(outcome))
+	}
+	s.layer.Outcome(ctx, outcome)
 }
 
-type stepKey struct{}
-
-// Step implements [policy.Recorder].
-func (s *speaker) Step(ctx context.Context, call policy.Call, name string, attrs []slog.Attr) (context.Context, func(error)) {
-	stepCtx, span := s.layer.pipeline.tracer.Start(ctx, name)
-	span.SetAttributes(attributes(s.layer.kind, attrs)...)
-	return context.WithValue(stepCtx, stepKey{}, step{s, span}), func(err error) {
-		if err != nil && !left(ctx, err) {
-			fail(span, policy.ErrorType(err))
-		}
-		span.End()
+// Note is behind [policy.Call.Note].
+func (s *speaker) Note(ctx context.Context, attr slog.Attr) {
+	attrs := [...]slog.Attr{attr}
+	if at := s.layer.stepOf(ctx); at != nil {
+		at.add(attrs[:])
+		return
 	}
+	s.say(s.layer.kind, attrs[:])
+}
+
+// say adds what a policy says to the span.
+func (s *speaker) say(kind string, attrs []slog.Attr) {
+	addLinks(s.span, attrs)
+	if s.flat {
+		s.span.SetAttributes(attributes(kind, attrs)...)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.attrs == nil {
+		s.attrs = s.few[:0]
+	}
+	s.attrs = appendAttributes(s.attrs, kind, attrs)
 }
 
 // end ends the span. Its status is that of an error only where the failure was
@@ -150,19 +200,29 @@ func (s *speaker) end(ctx context.Context, err error, returned bool, t *traced) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	isPolicy := s.layer.policy != nil
-	if isPolicy && s.said != "" {
+	if isPolicy && s.said != "" && !s.layer.pipeline.plainNames {
 		s.span.SetName(s.layer.kind + ": " + s.said)
 	}
 	switch {
 	case !returned:
-		if first := t.aborted.CompareAndSwap(false, true); first || s.root {
-			fail(s.span, "panic")
+		if first := t.abort(); first || s.root {
+			s.fail("panic")
 		}
 	case err == nil, left(ctx, err):
 	case s.root, isPolicy && ctx.Err() == nil && s.made(err):
-		fail(s.span, policy.ErrorType(err))
+		s.fail(policy.ErrorType(err))
 	}
+	if s.sends > 0 {
+		s.attrs = append(s.attrs, attribute.Int("evenkeel.pipeline.sends", s.sends))
+	}
+	s.span.SetAttributes(s.attrs...)
 	s.span.End()
+}
+
+// fail has the span end as that of a failure.
+func (s *speaker) fail(errorType string) {
+	s.attrs = append(s.attrs, attribute.String("error.type", errorType))
+	s.span.SetStatus(codes.Error, "")
 }
 
 // made reports whether err is the policy's own, and not merely passed on from
@@ -176,11 +236,6 @@ func (s *speaker) made(err error) bool {
 // left reports whether a call failed because its caller left.
 func left(ctx context.Context, err error) bool {
 	return errors.Is(ctx.Err(), context.Canceled) || policy.ClassOf(err) == policy.Canceled
-}
-
-func fail(span trace.Span, errorType string) {
-	span.SetAttributes(attribute.String("error.type", errorType))
-	span.SetStatus(codes.Error, "")
 }
 
 // same is err == target for errors whose types may not be comparable.

@@ -54,9 +54,7 @@ type transport struct {
 
 // CloseIdleConnections has [http.Client.CloseIdleConnections] reach the base.
 func (t *transport) CloseIdleConnections() {
-	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
+	closeIdle(t.base)
 }
 
 // RoundTrip implements [http.RoundTripper].

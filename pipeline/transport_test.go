@@ -82,7 +82,7 @@ func tries(n int) *retry.Policy {
 	return retry.New(retry.Config{MaxAttempts: n, InitialInterval: 1, MaxInterval: time.Millisecond})
 }
 
-func request(t *testing.T, method, url string, body io.Reader) *http.Request {
+func request(t testing.TB, method, url string, body io.Reader) *http.Request {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
 	if err != nil {

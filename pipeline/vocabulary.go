@@ -30,20 +30,48 @@ func split(event string) (namespace, outcome string) {
 	return namespace, strings.ReplaceAll(outcome, "_", " ")
 }
 
-// attributes translates what a policy says to attributes of a span, such as
-// "evenkeel.retry.attempts".
-func attributes(namespace string, attrs []slog.Attr) []attribute.KeyValue {
-	if namespace == "breaker" {
-		namespace = "circuit_breaker"
+// namespaceOf returns what a policy of the given kind has before the names of its
+// attributes and metrics, after "evenkeel.".
+func namespaceOf(kind string) string {
+	if kind == "breaker" {
+		return "circuit_breaker"
 	}
-	kvs := make([]attribute.KeyValue, 0, len(attrs))
+	return kind
+}
+
+// attributes translates what a policy of the given kind says to attributes, such
+// as "evenkeel.retry.attempts".
+func attributes(kind string, attrs []slog.Attr) []attribute.KeyValue {
+	return appendAttributes(make([]attribute.KeyValue, 0, len(attrs)), kind, attrs)
+}
+
+func appendAttributes(kvs []attribute.KeyValue, kind string, attrs []slog.Attr) []attribute.KeyValue {
 	for _, attr := range attrs {
-		key := attribute.Key("evenkeel." + namespace + "." + attr.Key)
 		if value, ok := translate(attr.Value.Resolve()); ok {
-			kvs = append(kvs, attribute.KeyValue{Key: key, Value: value})
+			kvs = append(kvs, attribute.KeyValue{Key: keyOf(kind, attr.Key), Value: value})
 		}
 	}
 	return kvs
+}
+
+// keyOf returns the key of an attribute. Those in use are put together once.
+func keyOf(kind, key string) attribute.Key {
+	k := [2]string{kind, key}
+	if full, ok := keys[k]; ok {
+		return full
+	}
+	return attribute.Key("evenkeel." + namespaceOf(kind) + "." + key)
+}
+
+// keys holds the keys of attributes that spans have even if all goes well.
+var keys = map[[2]string]attribute.Key{
+	{"retry", "outcome"}:     "evenkeel.retry.outcome",
+	{"breaker", "state"}:     "evenkeel.circuit_breaker.state",
+	{"breaker", "outcome"}:   "evenkeel.circuit_breaker.outcome",
+	{"timeout", "limit"}:     "evenkeel.timeout.limit",
+	{"timeout", "outcome"}:   "evenkeel.timeout.outcome",
+	{"auth", "token.source"}: "evenkeel.auth.token.source",
+	{"auth", "challenged"}:   "evenkeel.auth.challenged",
 }
 
 // translate returns v as a value of an attribute. Durations are in seconds, and
@@ -64,6 +92,8 @@ func translate(v slog.Value) (attribute.Value, bool) {
 		return attribute.Float64Value(v.Duration().Seconds()), true
 	default:
 		switch x := v.Any().(type) {
+		case link:
+			return attribute.Value{}, false // is a link
 		case error:
 			return attribute.StringValue(policy.ErrorType(x)), true
 		case fmt.Stringer:

@@ -78,7 +78,7 @@ type Event struct {
 // It may have more methods, behind those of [Call] that are called the same:
 //
 //	Outcome(ctx context.Context, outcome string)
-//	Note(ctx context.Context, attrs []slog.Attr)
+//	Note(ctx context.Context, attr slog.Attr)
 //	Link(ctx context.Context) slog.Attr
 //	Detach(ctx context.Context) context.Context
 //
@@ -96,7 +96,7 @@ type (
 		Outcome(ctx context.Context, outcome string)
 	}
 	noteRecorder interface {
-		Note(ctx context.Context, attrs []slog.Attr)
+		Note(ctx context.Context, attr slog.Attr)
 	}
 	linkRecorder interface {
 		Link(ctx context.Context) slog.Attr

@@ -20,8 +20,7 @@ import (
 // observers may call them.
 func (c Call) Emit(ctx context.Context, event string, attrs ...slog.Attr) {
 	if c.recorder != nil {
-		// Cloned, so that attrs stays on the caller's stack when nobody listens.
-		c.recorder.Emit(ctx, Event{Name: event, Call: c, Attrs: slices.Clip(slices.Clone(attrs))})
+		c.recorder.Emit(ctx, Event{Name: event, Call: c, Attrs: kept(attrs)})
 	}
 }
 
@@ -34,12 +33,12 @@ func (c Call) Outcome(ctx context.Context, outcome string) {
 	}
 }
 
-// Note adds attributes to the policy's span, or to that of the [Call.Step] that ctx
-// belongs to. It tells observers nothing, and costs next to nothing if the call is
-// not traced.
-func (c Call) Note(ctx context.Context, attrs ...slog.Attr) {
-	if r, ok := c.recorder.(noteRecorder); ok {
-		r.Note(ctx, slices.Clone(attrs))
+// Note adds an attribute to the policy's span, or to that of the [Call.Step] that
+// ctx belongs to. It tells observers nothing, and costs next to nothing if the call
+// is not traced.
+func (c Call) Note(ctx context.Context, attr slog.Attr) {
+	if r, ok := c.recorder.(noteRecorder); ok && !attr.Equal(slog.Attr{}) {
+		r.Note(ctx, attr)
 	}
 }
 
@@ -72,10 +71,22 @@ func (c Call) Step(ctx context.Context, name string, attrs ...slog.Attr) (contex
 	if c.recorder == nil {
 		return ctx, endNothing
 	}
-	return c.recorder.Step(ctx, c, name, slices.Clone(attrs))
+	return c.recorder.Step(ctx, c, name, kept(attrs))
 }
 
 func endNothing(error) {}
+
+// kept returns a copy of attrs, which so stay on the caller's stack when nobody
+// listens, without those that say nothing.
+func kept(attrs []slog.Attr) []slog.Attr {
+	kept := make([]slog.Attr, 0, len(attrs))
+	for _, attr := range attrs {
+		if !attr.Equal(slog.Attr{}) {
+			kept = append(kept, attr)
+		}
+	}
+	return slices.Clip(kept)
+}
 
 // Wait sleeps for d, in a [Call.Step] of the given name. If ctx ends first, it
 // returns ctx's cause at once.

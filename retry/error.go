@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/evenkeel-go/evenkeel/policy"
 )
@@ -33,7 +34,8 @@ type Error struct {
 	// policy's refusal of the last attempt. It is nil if Err did.
 	end error
 
-	noEffect bool // whether no attempt has had any effect
+	noEffect bool          // whether no attempt has had any effect
+	waited   time.Duration // between attempts
 }
 
 // add takes down that one more attempt has failed, with err. What is not the
@@ -49,10 +51,10 @@ func (e *Error) add(ctx context.Context, err error) {
 	e.Err, e.end = err, nil
 }
 
-// giveUp returns the error of a call that is not tried again, and tells the
+// giveUp makes e the error of a call that is not tried again, and tells the
 // reason.
-func (e *Error) giveUp(ctx context.Context, call policy.Call, reason Reason) error {
-	e.Attempts, e.Reason = call.Attempt, reason
+func (e *Error) giveUp(ctx context.Context, call policy.Call, reason Reason) {
+	e.Reason = reason
 	if cause := context.Cause(ctx); cause != nil && e.end == nil && !errors.Is(e.Err, cause) {
 		e.end = cause
 	}
@@ -61,7 +63,6 @@ func (e *Error) giveUp(ctx context.Context, call policy.Call, reason Reason) err
 		event = "retry.exhausted"
 	}
 	call.Emit(ctx, event, slog.Int("attempts", e.Attempts), slog.String("reason", string(reason)))
-	return e
 }
 
 // Error tells why there was no other attempt, how many there were, and what the

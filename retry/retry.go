@@ -132,6 +132,7 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 	call.Attempt = 1
 	err := next(ctx, call)
 	if err == nil {
+		call.Outcome(ctx, "success")
 		return nil
 	}
 	return p.again(ctx, call, next, err)
@@ -139,32 +140,64 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 
 // again carries on after the first attempt has failed with err.
 func (p *Policy) again(ctx context.Context, call policy.Call, next policy.Handler, err error) error {
+	story := &Error{Attempts: 1, Err: err, noEffect: policy.NoEffect(err)}
+	reason := p.repeat(ctx, call, next, story)
+	call.Attempt = story.Attempts
+	if reason == "" {
+		call.Emit(ctx, "retry.recovered", slog.Int("attempts", call.Attempt))
+	} else {
+		story.giveUp(ctx, call, reason)
+	}
+	call.Note(ctx, slog.Int("max_attempts", p.config.MaxAttempts))
+	call.Note(ctx, slog.Duration("delay.total", story.waited))
+	call.Outcome(ctx, outcomes[reason])
+	if reason == "" {
+		return nil
+	}
+	return story
+}
+
+// repeat makes attempts until one succeeds, or there is a reason to stop.
+func (p *Policy) repeat(ctx context.Context, call policy.Call, next policy.Handler, story *Error) Reason {
 	intervals := p.config.intervals()
-	story := &Error{Err: err, noEffect: policy.NoEffect(err)}
-	for {
+	for err := story.Err; err != nil; {
 		if reason := p.reasonToStop(ctx, call, err); reason != "" {
-			return story.giveUp(ctx, call, reason)
+			return reason
 		}
 		delay, source := intervals.next(err)
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= delay {
-			return story.giveUp(ctx, call, ReasonDeadline)
+			return ReasonDeadline
 		}
 		slot, ok := p.config.Budget.withdraw()
 		if !ok {
-			return story.giveUp(ctx, call, ReasonBudget)
+			return ReasonBudget
 		}
-		if err := wait(ctx, call, delay, source, err); err != nil {
+		began := time.Now()
+		end := wait(ctx, call, delay, source, err)
+		story.waited += time.Since(began)
+		if end != nil {
 			p.config.Budget.refund(slot)
-			story.end = err
-			return story.giveUp(ctx, call, ended(ctx))
+			story.end = end
+			return ended(ctx)
 		}
 		call.Attempt++
-		if err = next(ctx, call); err == nil {
-			call.Emit(ctx, "retry.recovered", slog.Int("attempts", call.Attempt))
-			return nil
+		story.Attempts++
+		if err = next(ctx, call); err != nil {
+			story.add(ctx, err)
 		}
-		story.add(ctx, err)
 	}
+	return ""
+}
+
+// outcomes says how calls end, by the reason why they were not tried again.
+var outcomes = map[Reason]string{
+	"":             "recovered",
+	ReasonAttempts: "exhausted",
+	ReasonDeadline: "deadline",
+	ReasonBudget:   "budget_exhausted",
+	ReasonClass:    "not_retryable",
+	ReasonOnce:     "not_retryable",
+	ReasonCanceled: "canceled",
 }
 
 // wait lets the delay before the next attempt pass.

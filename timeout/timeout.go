@@ -82,16 +82,21 @@ const (
 // in. If the caller's own deadline is
 // sooner, that one counts, and the errors are the caller's.
 func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
+	call.Note(ctx, slog.Duration("limit", p.config.Limit))
 	deadline := time.Now().Add(p.config.Limit)
 	if sooner, ok := ctx.Deadline(); ok && !deadline.Before(sooner) {
-		return next(ctx, call)
+		err := next(ctx, call)
+		call.Outcome(ctx, "completed")
+		return err
 	}
 	limited, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	err := next(limited, call)
 	if err == nil || ctx.Err() != nil || !errors.Is(limited.Err(), context.DeadlineExceeded) {
+		call.Outcome(ctx, "completed")
 		return err
 	}
+	call.Outcome(ctx, "exceeded")
 	call.Emit(ctx, "timeout.exceeded", slog.Duration("limit", p.config.Limit))
 	return &exceededError{p.config, err}
 }

@@ -1,0 +1,92 @@
+package pipeline_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"golang.org/x/oauth2"
+
+	"github.com/evenkeel-go/evenkeel/auth"
+	"github.com/evenkeel-go/evenkeel/breaker"
+	"github.com/evenkeel-go/evenkeel/pipeline"
+	"github.com/evenkeel-go/evenkeel/retry"
+	"github.com/evenkeel-go/evenkeel/timeout"
+)
+
+// six returns a pipeline whose requests have six spans, that of the request on the
+// wire included.
+func six() *pipeline.Pipeline {
+	source := auth.FromTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "token"}))
+	return pipeline.Must(pipeline.New("orders",
+		auth.New(auth.Config{Source: source}),
+		retry.New(retry.Config{}),
+		breaker.New(breaker.Config{}),
+		timeout.New(timeout.Config{}),
+	))
+}
+
+// A discard is an exporter that does nothing.
+type discard struct{}
+
+func (discard) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
+func (discard) Shutdown(context.Context) error                             { return nil }
+
+// tracings are the ways in which a request is traced, or not.
+func tracings(tb testing.TB) map[string]*pipeline.Pipeline {
+	provider := func(sampler sdktrace.Sampler) *sdktrace.TracerProvider {
+		tp := sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler), sdktrace.WithBatcher(discard{}))
+		tb.Cleanup(func() { _ = tp.Shutdown(context.WithoutCancel(tb.Context())) })
+		return tp
+	}
+	return map[string]*pipeline.Pipeline{
+		"off":       six().WithTracerProvider(nil),
+		"no SDK":    six(),
+		"unsampled": six().WithTracerProvider(provider(sdktrace.NeverSample())),
+		"sampled":   six().WithTracerProvider(provider(sdktrace.AlwaysSample())),
+	}
+}
+
+// requests returns a function that makes a request through p.
+func requests(tb testing.TB, p *pipeline.Pipeline) func() {
+	rt := p.Transport(roundTripper(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody}, nil
+	}))
+	req := request(tb, "GET", "https://api.example.com/orders/7", nil)
+	return func() {
+		response, err := rt.RoundTrip(req)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		_ = response.Body.Close()
+	}
+}
+
+func TestCostOfTracing(t *testing.T) {
+	if raced {
+		t.Skip("with the race detector, more is allocated")
+	}
+	allocs := make(map[string]float64)
+	for name, p := range tracings(t) {
+		allocs[name] = testing.AllocsPerRun(1000, requests(t, p))
+	}
+	t.Log(allocs)
+	for name, most := range map[string]float64{"no SDK": 3, "unsampled": 5, "sampled": 33} {
+		if more := allocs[name] - allocs["off"]; more > most {
+			t.Errorf("%s: %v allocations more than without tracing, want at most %v", name, more, most)
+		}
+	}
+}
+
+func BenchmarkRequest(b *testing.B) {
+	for name, p := range tracings(b) {
+		b.Run(name, func(b *testing.B) {
+			do := requests(b, p)
+			b.ReportAllocs()
+			for b.Loop() {
+				do()
+			}
+		})
+	}
+}
