@@ -46,7 +46,10 @@ func ask(ctx context.Context, source Source, old *oauth2.Token, moved func() boo
 
 // spends returns the refresh token that source uses to replace old.
 func spends(source Source, old *oauth2.Token) string {
-	if old != nil && old.RefreshToken != "" {
+	switch {
+	case grantType(source) == (ClientCredentials{}).grantType(), grantType(source) == (tokenSource{}).grantType():
+		return "" // whatever came with the access token
+	case old != nil && old.RefreshToken != "":
 		return old.RefreshToken
 	}
 	return firstOf(source)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -257,4 +259,37 @@ func TestAuth43FromTokenSourceErrors(t *testing.T) {
 	if !ok || e.ErrorCode != "invalid_grant" || errors.As(err, &retrieve) {
 		t.Errorf("Do() = %v, want an AuthError with the code, and no RetrieveError", err)
 	}
+}
+
+// Some servers send refresh tokens that client credentials have no use for.
+func TestAuth34ClientCredentialsWithARefreshToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as := &server{answer: func(n int, _ url.Values) (int, string) {
+			return 200, fmt.Sprintf(`{"access_token":"AT%d","refresh_token":"RT","expires_in":60}`, n)
+		}}
+		store := new(downStore)
+		p := auth.New(auth.Config{Source: as.clientCredentials(), Store: store, Grant: "orders"})
+		if token, err := p.Token(t.Context()); err != nil || token.AccessToken != "AT1" {
+			t.Errorf("Token() = %v, %v: want AT1", token, err)
+		}
+		store.down.Store(true)
+		time.Sleep(time.Hour)
+		if token, err := p.Token(t.Context()); err != nil || token.AccessToken != "AT2" {
+			t.Errorf("Token() = %v, %v while the store is down: want AT2", token, err)
+		}
+	})
+}
+
+// A downStore is out of reach while down is true.
+type downStore struct {
+	auth.MemoryStore
+
+	down atomic.Bool
+}
+
+func (s *downStore) Load(ctx context.Context, key string) ([]byte, uint64, error) {
+	if s.down.Load() {
+		return nil, 0, errors.New("down")
+	}
+	return s.MemoryStore.Load(ctx, key)
 }
