@@ -127,6 +127,7 @@ type Config struct {
 type Policy struct {
 	config *Config // behind a pointer, out of reach of what prints structs by reflection
 	grant  *grant
+	of     *owner // in place of a grant, in what [Keyed.For] returns
 }
 
 // New returns a policy with the given configuration. It asks for no token
@@ -143,7 +144,7 @@ func New(config Config) *Policy {
 	for i, origin := range config.Origins {
 		config.Origins[i] = cmp.Or(normalOrigin(origin), origin)
 	}
-	return &Policy{&config, newGrant(config)}
+	return &Policy{config: &config, grant: newGrant(config)}
 }
 
 // Name implements [policy.Policy].
@@ -160,7 +161,10 @@ func (p *Policy) Type() string { return "auth" }
 // Validate reports what is wrong with the policy's configuration, its source's
 // included.
 func (p *Policy) Validate() error {
-	if p == nil || p.grant == nil {
+	switch {
+	case p.isOwned():
+		return p.of.keyed.Validate()
+	case p == nil || p.grant == nil:
 		return errNotMade
 	}
 	c := p.config
@@ -180,6 +184,8 @@ func (p *Policy) Validate() error {
 // the call fails with an [*AuthError].
 func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
 	switch {
+	case p.isOwned():
+		return p.of.with(ctx, call, func(p *Policy) error { return p.Do(ctx, call, next) })
 	case p == nil || p.grant == nil:
 		return errNotMade
 	case p.grant.inFlight(ctx):
@@ -216,6 +222,8 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 func (p *Policy) Use(ctx context.Context, op func(ctx context.Context, token *oauth2.Token) error) error {
 	var call policy.Call
 	switch {
+	case p.isOwned():
+		return p.of.with(ctx, call, func(p *Policy) error { return p.Use(ctx, op) })
 	case p == nil || p.grant == nil:
 		return errNotMade
 	case p.grant.inFlight(ctx):
@@ -240,6 +248,8 @@ func (p *Policy) Use(ctx context.Context, op func(ctx context.Context, token *oa
 // It is what ends [ErrReauthRequired].
 func (p *Policy) SetToken(ctx context.Context, token *oauth2.Token) error {
 	switch {
+	case p.isOwned():
+		return p.of.with(ctx, policy.Call{}, func(p *Policy) error { return p.SetToken(ctx, token) })
 	case p == nil || p.grant == nil:
 		return errNotMade
 	case token == nil || token.AccessToken == "" && token.RefreshToken == "":
@@ -255,6 +265,8 @@ func (p *Policy) SetToken(ctx context.Context, token *oauth2.Token) error {
 func (p *Policy) Token(ctx context.Context) (*oauth2.Token, error) {
 	var call policy.Call
 	switch {
+	case p.isOwned():
+		return p.of.token(ctx)
 	case p == nil || p.grant == nil:
 		return nil, errNotMade
 	case p.grant.inFlight(ctx):
@@ -271,6 +283,9 @@ func (p *Policy) Token(ctx context.Context) (*oauth2.Token, error) {
 // one is asked for. It does nothing if token is not the current one any more, or if a new
 // token has been refused, too, only a while ago.
 func (p *Policy) Invalidate(token *oauth2.Token) {
+	if p.isOwned() {
+		p = p.of.current()
+	}
 	if p != nil && p.grant != nil && token != nil {
 		p.grant.invalidate(token.AccessToken)
 	}
@@ -286,7 +301,10 @@ func (p *Policy) TokenSource(ctx context.Context) oauth2.TokenSource { return bo
 // [Config.KeepWarm]. It returns an error if ctx ends before; then what is under way goes on.
 // Calls for which there is a token that has not expired still succeed afterwards.
 func (p *Policy) Close(ctx context.Context) error {
-	if p == nil || p.grant == nil {
+	switch {
+	case p.isOwned():
+		return p.of.forget(ctx)
+	case p == nil || p.grant == nil:
 		return errNotMade
 	}
 	return p.grant.close(ctx)
@@ -317,7 +335,7 @@ func (p *Policy) do(ctx context.Context, call policy.Call, send func(context.Con
 	case failure != nil:
 		return p.failed(ctx, call, failure.after(err))
 	case fresh.header == g.header:
-		call.Emit(ctx, "auth.deferred") // it must not be replaced again so soon, or cannot be
+		call.Emit(ctx, "auth.deferred", p.grant.labels...) // it must not be replaced again so soon, or cannot be
 		return err
 	}
 	if err = send(ctx, fresh); p.verdict(err) == good {
@@ -375,8 +393,13 @@ func repeatable(call policy.Call, err error) bool {
 
 // failed reports that call fails for want of a token.
 func (p *Policy) failed(ctx context.Context, call policy.Call, err *AuthError) error {
+	return fail(ctx, call, err, p.grant.labels)
+}
+
+// fail is failed for calls that have found no policy.
+func fail(ctx context.Context, call policy.Call, err *AuthError, labels []slog.Attr) error {
 	if err.Class() != policy.Canceled {
-		call.Emit(ctx, "auth.failed", err.attrs()...)
+		call.Emit(ctx, "auth.failed", append(err.attrs(), labels...)...)
 	}
 	own := *err // others got the same
 	return &own

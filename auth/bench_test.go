@@ -2,7 +2,9 @@ package auth_test
 
 import (
 	"context"
+	"fmt"
 	"net/url"
+	"sync"
 	"testing"
 
 	"golang.org/x/oauth2"
@@ -63,6 +65,60 @@ func BenchmarkFresh(b *testing.B) {
 			}
 		})
 	})
+}
+
+func newKeyedFresh() *auth.Keyed {
+	return auth.NewKeyed(auth.KeyedConfig{
+		Key: func(_ context.Context, call policy.Call) (string, error) { return call.Name, nil },
+		New: func(context.Context, string) (auth.Config, error) {
+			return auth.Config{Source: source(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+				return &oauth2.Token{AccessToken: "AT", ExpiresIn: 1 << 30}, nil
+			})}, nil
+		},
+	})
+}
+
+func TestAuth41KnownKeyAllocates(t *testing.T) {
+	k, ctx := newKeyedFresh(), t.Context()
+	_ = k.Do(ctx, testCall, succeed)
+	if got := testing.AllocsPerRun(100, func() { _ = k.Do(ctx, testCall, succeed) }); got > 2 {
+		t.Errorf("Do allocates %v times, want at most 2, as without keys", got)
+	}
+	one := k.For(testCall.Name)
+	if got := testing.AllocsPerRun(100, func() { _ = one.Use(ctx, use) }); got != 0 {
+		t.Errorf("Use allocates %v times, want 0", got)
+	}
+}
+
+// Calls of 1 goroutine, and of 64, on behalf of one tenant and of a thousand.
+func BenchmarkKeyed(b *testing.B) {
+	for _, tenants := range []int{1, 1000} {
+		for _, goroutines := range []int{1, 64} {
+			b.Run(fmt.Sprintf("tenants=%d/goroutines=%d", tenants, goroutines), func(b *testing.B) {
+				k := newKeyedFresh()
+				calls := make([]policy.Call, tenants)
+				for i := range calls {
+					calls[i] = policy.Call{Name: fmt.Sprint("tenant-", i), Key: apiKey}
+					if err := k.Do(b.Context(), calls[i], succeed); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportAllocs()
+				b.ResetTimer()
+				var wg sync.WaitGroup
+				for g := range goroutines {
+					wg.Go(func() {
+						for i := range b.N / goroutines {
+							if err := k.Do(b.Context(), calls[(g*31+i)%tenants], succeed); err != nil {
+								b.Error(err)
+							}
+						}
+					})
+				}
+				wg.Wait()
+			})
+		}
+	}
 }
 
 func BenchmarkAfter401(b *testing.B) {

@@ -39,7 +39,7 @@ func (p *Policy) doBound(ctx context.Context, call policy.Call, next policy.Hand
 			return err
 		}
 		renewed = true
-		call.Emit(ctx, "auth.nonce_renewed")
+		call.Emit(ctx, "auth.nonce_renewed", p.grant.labels...)
 		err = next(ctx, bound)
 		d.learnFrom(call.Key, err)
 		return err

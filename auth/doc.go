@@ -90,6 +90,27 @@
 // whoever sends the token has the key (RFC 9449). A server that wants a nonce in the
 // proof is sent the request once more with that, and the same token.
 //
+// # Tenants
+//
+// A service that calls on behalf of many tenants or users has one [Keyed] for
+// all of them, which tells by the context whose token a call is to carry:
+//
+//	tenants := auth.NewKeyed(auth.KeyedConfig{
+//		Key: func(ctx context.Context, _ policy.Call) (string, error) { return tenantOf(ctx) },
+//		New: func(ctx context.Context, tenant string) (auth.Config, error) {
+//			refreshToken, err := database.RefreshToken(ctx, tenant)
+//			return auth.Config{Source: source(refreshToken), Store: store}, err
+//		},
+//	})
+//	p, err := pipeline.New("orders", tenants)
+//	err = tenants.For("acme").SetToken(ctx, token) // after a login
+//
+// Each tenant has a policy of its own, so a tenant whose token endpoint hangs, whose
+// grant is lost, or whose API refuses its tokens is nobody else's concern. Those
+// that are not used are dropped after a while, and made anew when they are. Refresh tokens that
+// rotate want a [Store]: it is where the next one is found then. Without one they
+// have to stay in memory for as long as the program runs.
+//
 // # Where tokens go
 //
 // A token goes to the origins in [Config.Origins], over https; unencrypted only

@@ -110,6 +110,52 @@ func ExamplePolicy_Do() {
 	// 3 <nil>
 }
 
+// One policy serves all tenants. Each has a token of its own.
+func ExampleKeyed() {
+	login := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		client, _, _ := r.BasicAuth()
+		fmt.Println("login:", client)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"access_token":"token-of-%s","token_type":"Bearer","expires_in":3600}`, client)
+	}))
+	defer login.Close()
+	api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Println("api:", r.Header.Get("Authorization"))
+	}))
+	defer api.Close()
+
+	type tenant struct{} // the key of the tenant in contexts
+	tenants := auth.NewKeyed(auth.KeyedConfig{
+		Key: func(ctx context.Context, _ policy.Call) (string, error) {
+			name, _ := ctx.Value(tenant{}).(string)
+			return name, nil
+		},
+		New: func(_ context.Context, name string) (auth.Config, error) {
+			return auth.Config{Source: auth.ClientCredentials{TokenURL: login.URL, ClientID: name, ClientSecret: "secret"}}, nil
+		},
+	})
+	p := pipeline.Must(pipeline.New("orders", tenants))
+	client := &http.Client{Transport: p.Transport(nil)}
+
+	for _, name := range []string{"acme", "globex", "acme", ""} {
+		ctx := context.WithValue(context.Background(), tenant{}, name)
+		request, _ := http.NewRequestWithContext(ctx, http.MethodGet, api.URL, http.NoBody)
+		response, err := client.Do(request)
+		if err != nil {
+			fmt.Println(errors.Is(err, auth.ErrTokenUnavailable))
+			continue
+		}
+		_ = response.Body.Close()
+	}
+	// Output:
+	// login: acme
+	// api: Bearer token-of-acme
+	// login: globex
+	// api: Bearer token-of-globex
+	// api: Bearer token-of-acme
+	// true
+}
+
 // When the grant is lost, the user has to log in again.
 func ExamplePolicy_SetToken() {
 	login := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -25,6 +25,15 @@ func (g *grant) fetch(ctx context.Context, f *flight) (arrival, error) {
 	if g.fleet != nil {
 		return g.fleet.fetch(ctx, f)
 	}
+	end, err := f.takeTurn(ctx, g.timeout)
+	if err != nil {
+		return arrival{}, err
+	}
+	defer end()
+	ctx, cancel := context.WithTimeout(ctx, g.timeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { g.overdue(f) })
+	defer stop()
 	return ask(ctx, f.source, f.old, nil)
 }
 

@@ -140,6 +140,11 @@ func (m *fleet) fetchAlone(ctx context.Context, f *flight, err error) (arrival, 
 	if policy.ClassOf(err) == policy.Permanent || spent != "" && !m.failOpen {
 		return arrival{}, err
 	}
+	end, crowded := f.takeTurn(ctx, m.timeout)
+	if crowded != nil {
+		return arrival{}, crowded
+	}
+	defer end()
 	requestCtx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
 	a, failure := ask(requestCtx, f.source, f.old, nil)
@@ -161,6 +166,11 @@ func (m *fleet) fetchAlone(ctx context.Context, f *flight, err error) (arrival, 
 // fetchLeased takes the lease and asks the source. Its error is [ErrConflict] if
 // somebody else has had the record meanwhile.
 func (m *fleet) fetchLeased(ctx context.Context, f *flight, v version) (a arrival, err error) {
+	end, err := f.takeTurn(ctx, m.timeout) // before anybody waits for us
+	if err != nil {
+		return arrival{}, err
+	}
+	defer end()
 	began := time.Now()
 	v.Holder = m.self
 	if v, err = m.swap(ctx, v); err != nil {

@@ -22,6 +22,8 @@ type flight struct {
 	source Source        // to ask
 	old    *oauth2.Token // for the source
 	under  *generation   // the current one when it began, or nil
+	turns  turns         // to take one of, or nil
+	labels []slog.Attr   // of what it says
 
 	call    policy.Call               // whose it was at first; set, as what follows, before it lands
 	ctx     context.Context           // that of its step
@@ -84,7 +86,7 @@ func (f *flight) wait(ctx context.Context, call policy.Call, leads bool) (err *A
 		return nil
 	}
 	if !leads {
-		stepCtx, end := call.Step(ctx, "token wait")
+		stepCtx, end := call.Step(ctx, "token wait", f.labels...)
 		defer func() {
 			if link := f.link.Load(); link != nil {
 				call.Note(stepCtx, *link)
@@ -117,7 +119,7 @@ func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 		ctx = context.WithoutCancel(ctx)
 	}
 	f.call = call
-	f.ctx, f.end = call.Step(ctx, "token refresh: "+string(f.why), g.stepAttrs(f)...)
+	f.ctx, f.end = call.Step(ctx, "token refresh: "+string(f.why), append(g.stepAttrs(f), f.labels...)...)
 	link := call.Link(f.ctx) //nolint:contextcheck // as below
 	f.link.Store(&link)
 	flightCtx, cancel := context.WithTimeout(context.WithValue(f.ctx, flightOf{g}, true), g.limit())
@@ -152,10 +154,14 @@ func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 
 // limit is how long a flight may take.
 func (g *grant) limit() time.Duration {
+	limit := g.timeout
 	if g.fleet != nil {
-		return g.fleet.limit()
+		limit = g.fleet.limit()
 	}
-	return g.timeout
+	if g.turns != nil { // and first wait for one
+		limit += g.timeout
+	}
+	return limit
 }
 
 // An ending is how a flight ended.
@@ -168,7 +174,9 @@ type ending struct {
 }
 
 // say tells of something that happened on the way.
-func (f *flight) say(event string, attrs ...slog.Attr) { f.call.Emit(f.ctx, event, attrs...) }
+func (f *flight) say(event string, attrs ...slog.Attr) {
+	f.call.Emit(f.ctx, event, append(attrs, f.labels...)...)
+}
 
 // tell tells of how a flight has ended, and ends its step.
 func (g *grant) tell(f *flight) {

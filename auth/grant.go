@@ -22,6 +22,8 @@ type grant struct {
 	stepUp   func(ctx context.Context, old *oauth2.Token, challenges []Challenge) (*oauth2.Token, error)
 	minter   minter
 	keepWarm bool
+	turns    turns       // nil if there is no bound
+	labels   []slog.Attr // of events and steps; must not be changed
 
 	current atomic.Pointer[generation] // nil if there is none; may have expired
 	guarded atomic.Bool                // whether guard holds anything back
@@ -207,7 +209,7 @@ func (g *grant) joinStepUp(refused *generation, challenges []Challenge) (f *flig
 // the flight must then be flown.
 func (g *grant) begin(why reason, source Source) *flight {
 	g.running.Add(1)
-	g.flight = &flight{done: make(chan struct{}), why: why, source: source, old: g.last, under: g.current.Load()}
+	g.flight = &flight{done: make(chan struct{}), why: why, source: source, old: g.last, under: g.current.Load(), turns: g.turns, labels: g.labels}
 	return g.flight
 }
 
@@ -257,12 +259,49 @@ func (g *grant) keep(ctx context.Context, call policy.Call) {
 
 // close has g start nothing any more, and waits for what is under way.
 func (g *grant) close(ctx context.Context) error {
+	g.shut()
+	return g.wait(ctx)
+}
+
+// shut has g start nothing any more.
+func (g *grant) shut() {
 	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stop()
+}
+
+// stop is shut with g.mu held.
+func (g *grant) stop() {
 	g.closed = true
 	if g.warmer != nil {
 		g.warmer.Stop()
 	}
-	g.mu.Unlock()
+}
+
+// retire has g start nothing any more, and reports whether it has: not while
+// something is under way, nor if nobody else has the refresh token to use next.
+func (g *grant) retire() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.flight != nil || g.keeps() {
+		return false
+	}
+	g.stop()
+	return true
+}
+
+// keeps reports whether g is the only one to have something that cannot be got
+// again. It must be called with g.mu held.
+func (g *grant) keeps() bool {
+	if g.fleet != nil {
+		return g.fleet.keeps()
+	}
+	next := spends(g.source, g.last)
+	return next != "" && next != firstOf(g.source)
+}
+
+// wait waits for what is under way.
+func (g *grant) wait(ctx context.Context) error {
 	idle := make(chan struct{})
 	go func() {
 		g.running.Wait()

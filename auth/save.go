@@ -72,6 +72,13 @@ func (m *fleet) flush(ctx context.Context) error {
 	return err
 }
 
+// keeps reports whether there is something unsaved.
+func (m *fleet) keeps() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.unsaved != nil
+}
+
 // save writes a record. It is there also if an earlier attempt wrote it, of
 // which no answer came.
 func (m *fleet) save(ctx context.Context, v version) error {
