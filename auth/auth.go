@@ -169,7 +169,7 @@ func (p *Policy) Validate() error {
 	}
 	c := p.config
 	return errors.Join(
-		validateSource(c.Source),
+		validateSource(c.Source, c.Store),
 		validateTimeout(c.Timeout),
 		validateMaxAge(c.MaxAge),
 		validateStore(c.Store, c.Grant, c.FailOpen),

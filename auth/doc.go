@@ -95,21 +95,23 @@
 // A service that calls on behalf of many tenants or users has one [Keyed] for
 // all of them, which tells by the context whose token a call is to carry:
 //
+//	source := auth.RefreshToken{TokenURL: tokenURL, ClientID: "orders", ClientSecret: secret}
 //	tenants := auth.NewKeyed(auth.KeyedConfig{
 //		Key: func(ctx context.Context, _ policy.Call) (string, error) { return tenantOf(ctx) },
-//		New: func(ctx context.Context, tenant string) (auth.Config, error) {
-//			refreshToken, err := database.RefreshToken(ctx, tenant)
-//			return auth.Config{Source: source(refreshToken), Store: store}, err
+//		New: func(context.Context, string) (auth.Config, error) {
+//			return auth.Config{Source: source, Store: store}, nil // each has a record of its own
 //		},
 //	})
 //	p, err := pipeline.New("orders", tenants)
 //	err = tenants.For("acme").SetToken(ctx, token) // after a login
 //
-// Each tenant has a policy of its own, so a tenant whose token endpoint hangs, whose
+// Each tenant has a policy to itself. One whose token endpoint hangs, whose
 // grant is lost, or whose API refuses its tokens is nobody else's concern. Those
-// that are not used are dropped after a while, and made anew when they are. Refresh tokens that
-// rotate want a [Store]: it is where the next one is found then. Without one they
-// have to stay in memory for as long as the program runs.
+// that are not used are dropped after a while, and made anew when they are.
+//
+// Refresh tokens that rotate want a [Store], where the next one is found then.
+// Without one they have to stay in memory for as long as the program runs, see
+// [Keyed].
 //
 // # Where tokens go
 //

@@ -148,7 +148,10 @@ func (m *fleet) fetchAlone(ctx context.Context, f *flight, err error) (arrival, 
 	requestCtx, cancel := context.WithTimeout(ctx, m.timeout)
 	defer cancel()
 	a, failure := ask(requestCtx, f.source, f.old, nil)
-	if failure != nil || a.token == nil || spent == "" {
+	switch {
+	case errors.Is(failure, errLoggedOut):
+		return arrival{}, err // as the store may know better
+	case failure != nil, a.token == nil, spent == "":
 		return a, failure
 	}
 	m.mu.Lock()
@@ -287,10 +290,13 @@ type storeError struct {
 func (e *storeError) Error() string { return "store: " + e.op + ": " + e.err.Error() }
 func (e *storeError) Unwrap() error { return e.err }
 
-// errLost says that the grant is lost.
-var errLost error = lostError{}
+const (
+	errLost      = lostError("the grant in the store is lost, as a replica was told")
+	errLoggedOut = lostError("there is no refresh token yet")
+)
 
-type lostError struct{}
+// A lostError says that somebody has to log in.
+type lostError string
 
-func (lostError) Error() string        { return "the grant in the store is lost, as a replica was told" }
+func (e lostError) Error() string      { return string(e) }
 func (lostError) Is(target error) bool { return target == ErrReauthRequired }

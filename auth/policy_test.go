@@ -70,6 +70,8 @@ func TestValidate(t *testing.T) {
 		{"no client", refresh(func(s *auth.RefreshToken) { s.ClientID = "" }), []string{"invalid ClientID"}},
 		{"no refresh token", refresh(func(s *auth.RefreshToken) { s.RefreshToken = "" }), []string{"invalid RefreshToken"}},
 		{"auth style", refresh(func(s *auth.RefreshToken) { s.AuthStyle = 3 }), []string{"invalid AuthStyle 3"}},
+		{"no refresh token, but a store", auth.Config{Source: auth.RefreshToken{TokenURL: tokenURL}, Store: new(auth.MemoryStore), Grant: "orders"}, []string{"invalid ClientID"}},
+		{"nothing but a refresh token missing", auth.Config{Source: auth.RefreshToken{TokenURL: tokenURL, ClientID: "client"}, Store: new(auth.MemoryStore), Grant: "orders"}, nil},
 		{"scopes", refresh(func(s *auth.RefreshToken) { s.Scopes = []string{"a b", "", "ok"} }), []string{`element "a b"`, `element ""`}},
 		{"params", refresh(func(s *auth.RefreshToken) { s.Params = url.Values{"refresh_token": {"CANARY"}, "resource": {"x"}} }), []string{`element "refresh_token"`}},
 		{"secret from elsewhere", refresh(func(s *auth.RefreshToken) { s.ClientSecret, s.SecretFrom = "", credential }), nil},

@@ -71,7 +71,9 @@ type RefreshToken struct {
 	// out, as that would send the refresh token twice.
 	AuthStyle oauth2.AuthStyle `json:"auth_style" yaml:"auth_style"`
 
-	// RefreshToken is the one to begin with. Required.
+	// RefreshToken is the one to begin with. Required, unless [Config] has a
+	// Store: if that has none either, calls fail with [ErrReauthRequired] until
+	// [Policy.SetToken] brings one.
 	RefreshToken string `json:"refresh_token" yaml:"refresh_token"`
 
 	// Scopes are those to ask for; they must have been granted. Default: all
@@ -99,16 +101,21 @@ type RefreshToken struct {
 func (s RefreshToken) Validate() error {
 	err := s.endpoint().validate()
 	if s.RefreshToken == "" {
-		err = errors.Join(err, errors.New("invalid RefreshToken: want the one to begin with"))
+		err = errors.Join(err, errNoRefreshToken)
 	}
 	return err
 }
+
+var errNoRefreshToken = errors.New("invalid RefreshToken: want the one to begin with")
 
 // Token implements [Source].
 func (s RefreshToken) Token(ctx context.Context, old *oauth2.Token) (*oauth2.Token, error) {
 	current := s.RefreshToken
 	if old != nil && old.RefreshToken != "" {
 		current = old.RefreshToken
+	}
+	if current == "" {
+		return nil, errLoggedOut
 	}
 	token, err := s.endpoint().request(ctx, url.Values{"grant_type": {s.grantType()}, "refresh_token": {current}})
 	if answer, ok := errors.AsType[*answerError](err); ok && answer.code == "invalid_grant" {

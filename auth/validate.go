@@ -18,7 +18,8 @@ var (
 	errNoSource   = errors.New("invalid Source nil: want a place to get tokens from")
 )
 
-func validateSource(s Source) error {
+// validateSource checks a source that may have a store to begin with.
+func validateSource(s Source, store Store) error {
 	if isNil(s) {
 		return errNoSource
 	}
@@ -36,6 +37,9 @@ func validateSource(s Source) error {
 	}
 	var errs []error // each with a prefix of its own
 	for _, err := range joined.Unwrap() {
+		if store != nil && errors.Is(err, errNoRefreshToken) {
+			continue
+		}
 		errs = append(errs, fmt.Errorf("invalid Source: %w", err))
 	}
 	return errors.Join(errs...)
