@@ -69,14 +69,14 @@ func (m *fleet) patience() time.Duration { return max(m.timeout/5, time.Millisec
 type version struct {
 	record
 	rev   uint64
-	spent string // the refresh token that was used without a lease, if so
+	spent []string // the refresh tokens that were used since, up to the record's
 }
 
 // fetch gets a token, from the record or from the source, and has it in the
 // record when it returns.
 func (m *fleet) fetch(ctx context.Context, f *flight) (arrival, error) {
 	began := time.Now()
-	if err := m.flush(ctx); err != nil && !errors.Is(err, ErrConflict) {
+	if err := m.flush(ctx, f); err != nil && !errors.Is(err, ErrConflict) {
 		return m.fetchAlone(ctx, f, err)
 	}
 	var seen sighting
@@ -154,13 +154,12 @@ func (m *fleet) fetchAlone(ctx context.Context, f *flight, err error) (arrival, 
 	case failure != nil, a.token == nil, spent == "":
 		return a, failure
 	}
-	m.mu.Lock()
-	v := version{spent: spent}
-	if m.unsaved != nil {
-		v = *m.unsaved
+	v := version{record: record{Version: recordVersion}}
+	if last := m.pending(); last != nil {
+		v = *last
 	}
-	m.mu.Unlock()
-	v.Version, v.RefreshToken = recordVersion, spent
+	v.login(m.first)
+	v.use(spent)
 	v.put(m.slot, a.token, a.asked)
 	m.keepLater(ctx, f, v, err)
 	return a, nil
@@ -174,6 +173,7 @@ func (m *fleet) fetchLeased(ctx context.Context, f *flight, v version) (a arriva
 		return arrival{}, err
 	}
 	defer end()
+	ctx = context.WithoutCancel(ctx) // a lease is seen through: each step has a limit of its own
 	began := time.Now()
 	v.Holder = m.self
 	if v, err = m.swap(ctx, v); err != nil {
@@ -196,6 +196,7 @@ func (m *fleet) fetchLeased(ctx context.Context, f *flight, v version) (a arriva
 		return arrival{}, errNoAccessToken
 	case err == nil:
 		used = true
+		v.use(v.RefreshToken)
 		v.put(m.slot, a.token, a.asked)
 		v.Holder = ""
 		a.token = inherit(a.token, &oauth2.Token{RefreshToken: v.RefreshToken})
@@ -222,14 +223,21 @@ func (m *fleet) lent(v version, old *oauth2.Token) *oauth2.Token {
 // release gives the lease back, and tells the others if the grant is lost. If it
 // cannot, they wait until it has passed.
 func (m *fleet) release(ctx context.Context, v version, lost bool) {
-	v.Holder, v.Lost = "", lost
-	_, _ = m.swap(context.WithoutCancel(ctx), v)
+	refused := v.RefreshToken
+	for v.Holder == m.self {
+		v.Holder, v.Lost = "", lost && v.RefreshToken == refused
+		if _, err := m.swap(ctx, v); !errors.Is(err, ErrConflict) {
+			return
+		}
+		v, _ = m.load(ctx) // somebody may have set an access token
+	}
 }
 
-// changed reports whether the record is not known to be still the given one.
+// changed reports whether the lease is not known to be ours still, on the
+// refresh token of v.
 func (m *fleet) changed(ctx context.Context, v version) bool {
 	now, err := m.load(ctx)
-	return err != nil || now.rev != v.rev
+	return err != nil || now.Holder != m.self || now.RefreshToken != v.RefreshToken
 }
 
 // load loads the record.

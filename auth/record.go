@@ -94,12 +94,17 @@ func (r *record) put(slot string, token *oauth2.Token, asked time.Time) {
 	if expiry := (minter{}).expiry(token, asked); !expiry.IsZero() {
 		stored.ExpiresIn = expiry.Sub(asked).Seconds()
 	}
+	r.putStored(slot, stored)
+}
+
+// putStored puts a token into r, of which others may have copies.
+func (r *record) putStored(slot string, token storedToken) {
 	tokens := maps.Clone(r.Tokens)
 	if tokens == nil {
 		tokens = make(map[string]storedToken)
 	}
 	maps.DeleteFunc(tokens, func(_ string, t storedToken) bool { return t.expired() })
-	tokens[slot] = stored
+	tokens[slot] = token
 	r.Tokens = tokens
 }
 

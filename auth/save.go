@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/evenkeel-go/evenkeel/policy"
 )
@@ -37,39 +38,66 @@ func (m *fleet) keepLater(ctx context.Context, f *flight, v version, err error) 
 	f.say("auth.save_failed", slog.String("error.type", policy.ErrorType(err)))
 }
 
+// pending returns what is unsaved, or nil.
+func (m *fleet) pending() *version {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.unsaved
+}
+
+// settled takes down that v needs to be saved no more, and reports whether it
+// did until now.
+func (m *fleet) settled(v *version) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.unsaved != v {
+		return false
+	}
+	m.unsaved = nil
+	return true
+}
+
 // persist writes what is unsaved, however long that takes: it is the only copy.
 func (m *fleet) persist(ctx context.Context, f *flight) {
 	for pause := minPause; ; pause = min(2*pause, m.ttl()/8) {
 		_ = policy.Sleep(ctx, pause/2+rand.N(pause/2+1))
-		switch err := m.flush(ctx); {
-		case err == nil:
-			f.say("auth.saved")
-			return
-		case errors.Is(err, ErrConflict):
-			f.say("auth.save_lost")
+		if err := m.tryFlush(ctx, f); err == nil || errors.Is(err, ErrConflict) {
 			return
 		}
 	}
 }
 
-// flush writes what is unsaved, if there is something. If the record is
-// somebody else's by now, its error is [ErrConflict], once.
-func (m *fleet) flush(ctx context.Context) error {
-	m.mu.Lock()
-	v := m.unsaved
-	m.mu.Unlock()
-	if v == nil {
-		return nil
-	}
-	err := m.save(ctx, *v)
-	if err == nil || errors.Is(err, ErrConflict) {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if m.unsaved == v {
-			m.unsaved = nil
+// tryFlush is flush where no flight is to recover from the panic of a store or
+// an observer.
+func (m *fleet) tryFlush(ctx context.Context, f *flight) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = panicError(r)
+		}
+	}()
+	return m.flush(ctx, f)
+}
+
+// flush writes what is unsaved, until nothing is. If the record is somebody
+// else's by now, its error is [ErrConflict], once.
+func (m *fleet) flush(ctx context.Context, f *flight) error {
+	for {
+		v := m.pending()
+		if v == nil {
+			return nil
+		}
+		err := m.save(ctx, *v)
+		switch lost := errors.Is(err, ErrConflict); {
+		case err != nil && !lost:
+			return err
+		case !m.settled(v): // there is more by now, or somebody else was quicker
+		case lost:
+			f.say("auth.save_lost")
+			return err
+		default:
+			f.say("auth.saved")
 		}
 	}
-	return err
 }
 
 // keeps reports whether there is something unsaved.
@@ -80,21 +108,39 @@ func (m *fleet) keeps() bool {
 }
 
 // save writes a record. It is there also if an earlier attempt wrote it, of
-// which no answer came.
+// which no answer came. One that was changed while the refresh token in it was
+// used goes on from what that brought: it is good for nothing else any more.
 func (m *fleet) save(ctx context.Context, v version) error {
 	_, err := m.swap(ctx, v)
 	if !errors.Is(err, ErrConflict) {
 		return err
 	}
 	now, loadErr := m.load(ctx)
-	switch {
-	case loadErr != nil:
+	if loadErr != nil {
 		return loadErr
+	}
+	now.login(m.first)
+	switch {
 	case now.RefreshToken == v.RefreshToken && now.Tokens[m.slot].AccessToken == v.Tokens[m.slot].AccessToken:
 		return nil
-	case v.spent != "" && now.RefreshToken == v.spent && (now.Holder == "" || now.Holder == m.self):
-		v.rev, v.spent, v.Logins = now.rev, "", now.Logins
-		_, err = m.swap(ctx, v)
+	case slices.Contains(v.spent, now.RefreshToken) && (now.Holder == "" || now.Holder == m.self):
+		now.goOn(v, m.slot)
+		_, err = m.swap(ctx, now)
 	}
 	return err
+}
+
+// use takes down that a refresh token is used up: what comes next takes its
+// place.
+func (v *version) use(refreshToken string) {
+	v.RefreshToken = refreshToken
+	v.spent = append(slices.Clip(v.spent), refreshToken)
+}
+
+// goOn has v go on with the tokens of next.
+func (v *version) goOn(next version, slot string) {
+	v.RefreshToken, v.Holder, v.Lost = next.RefreshToken, "", false
+	if token, ok := next.Tokens[slot]; ok {
+		v.putStored(slot, token)
+	}
 }
