@@ -185,7 +185,7 @@ func (m *fleet) fetchLeased(ctx context.Context, f *flight, v version) (a arriva
 	used := false
 	defer func() {
 		if !used { // also if the source panics
-			m.release(ctx, v, errors.Is(err, ErrReauthRequired))
+			m.release(ctx, v, loses(f, err))
 		}
 	}()
 	requestCtx, cancel := context.WithTimeout(ctx, m.timeout)
@@ -201,11 +201,19 @@ func (m *fleet) fetchLeased(ctx context.Context, f *flight, v version) (a arriva
 		v.Holder = ""
 		a.token = inherit(a.token, &oauth2.Token{RefreshToken: v.RefreshToken})
 		return a, m.keep(ctx, f, v)
-	case (errors.Is(err, ErrReauthRequired) || ambiguous(err)) && m.changed(ctx, v):
+	case (loses(f, err) || ambiguous(err)) && m.changed(ctx, v):
 		used = true
 		return arrival{}, ErrConflict // which explains why it was refused
 	}
 	return arrival{}, err
+}
+
+// loses reports whether err, of a flight, says that the grant is lost, and not
+// that of another policy on which the source depends, nor that a step-up needs a
+// login.
+func loses(f *flight, err error) bool {
+	_, nested := errors.AsType[*AuthError](err)
+	return errors.Is(err, ErrReauthRequired) && !nested && f.why != stepUp
 }
 
 // lent returns the token to ask the source with.
@@ -280,6 +288,9 @@ func (m *fleet) put(ctx context.Context, token *oauth2.Token) error {
 		}
 		v.login(m.first)
 		v.login(token.RefreshToken)
+		if v.RefreshToken == token.RefreshToken { // it may be good all the same
+			v.Lost = false
+		}
 		given := *token
 		given.RefreshToken = "" // or else it is there now, or has been
 		v.put(m.slot, &given, time.Now())
