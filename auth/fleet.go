@@ -35,7 +35,8 @@ type fleet struct {
 	first    string // refresh token to begin with, or ""
 	failOpen bool
 	timeout  time.Duration // of a token request: two thirds of a lease
-	self     string        // as the holder of a lease
+	minter   minter
+	self     string // as the holder of a lease
 
 	running *sync.WaitGroup
 
@@ -43,7 +44,7 @@ type fleet struct {
 	unsaved *version // what could not be written yet, or nil
 }
 
-func newFleet(c Config, running *sync.WaitGroup) *fleet {
+func newFleet(c Config, minter minter, running *sync.WaitGroup) *fleet {
 	return &fleet{
 		store:    c.Store,
 		key:      c.Grant,
@@ -51,6 +52,7 @@ func newFleet(c Config, running *sync.WaitGroup) *fleet {
 		first:    firstOf(c.Source),
 		failOpen: c.FailOpen,
 		timeout:  c.Timeout,
+		minter:   minter,
 		self:     rand.Text(),
 		running:  running,
 	}
@@ -87,7 +89,7 @@ func (m *fleet) fetch(ctx context.Context, f *flight) (arrival, error) {
 		}
 		m.begin(&v, f.old)
 		waited := time.Since(began)
-		if a, ok := v.adopt(m.slot, f.old); ok {
+		if a, ok := v.adopt(m.slot, f.old); ok && m.takes(a) {
 			a.waited = waited
 			return a, nil
 		}
@@ -131,6 +133,13 @@ func (m *fleet) begin(v *version, old *oauth2.Token) {
 	if v.rev == 0 && old != nil && old.RefreshToken != "" {
 		v.RefreshToken = old.RefreshToken
 	}
+}
+
+// takes reports whether a token of another replica is good enough for us. It may
+// be older than we allow, or of a type that we cannot use.
+func (m *fleet) takes(a arrival) bool {
+	g, err := m.minter.mint(a.token, a.asked, 0)
+	return err == nil && g.fresh()
 }
 
 // fetchAlone gets a token while the store is out of reach because of err, if

@@ -51,7 +51,7 @@ func newGrant(c Config) *grant {
 		why:      missing,
 	}
 	if c.Store != nil {
-		g.fleet = newFleet(c, &g.running)
+		g.fleet = newFleet(c, g.minter, &g.running)
 	}
 	return g
 }

@@ -92,6 +92,9 @@ func (r *record) put(slot string, token *oauth2.Token, asked time.Time) {
 	}
 	stored := storedToken{AccessToken: token.AccessToken, TokenType: token.TokenType, IssuedAt: asked.Round(0).UTC()}
 	if expiry := (minter{}).expiry(token, asked); !expiry.IsZero() {
+		if !expiry.After(asked) {
+			return
+		}
 		stored.ExpiresIn = expiry.Sub(asked).Seconds()
 	}
 	r.putStored(slot, stored)

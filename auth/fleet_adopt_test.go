@@ -1,0 +1,48 @@
+package auth_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/auth"
+)
+
+func TestAuth32TokenThatIsTooOldForUsIsNotAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as, store := &server{answer: func(n int, _ url.Values) (int, string) {
+			return http.StatusOK, `{"access_token":"AT` + strings.Repeat("I", n) + `","token_type":"Bearer"}`
+		}}, new(auth.MemoryStore)
+		start := func() *auth.Policy {
+			return auth.New(auth.Config{Source: as.refreshToken(), Store: store, Grant: "grant", MaxAge: time.Minute})
+		}
+		if err := start().Do(t.Context(), testCall, (&api{}).do); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if err := start().Do(t.Context(), testCall, (&api{}).do); err != nil || as.count() != 2 {
+			t.Errorf("Do() = %v after %d token requests, want nil after 2", err, as.count())
+		}
+	})
+}
+
+func TestAuth32TokenWithoutLifeIsNotAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as, store := &server{}, new(auth.MemoryStore)
+		as.answer = func(n int, _ url.Values) (int, string) {
+			if n == 1 {
+				as.rotate()
+				return http.StatusOK, `{"access_token":"DEAD","token_type":"Bearer","expires_in":0,"refresh_token":"RT2"}`
+			}
+			return 0, ""
+		}
+		_ = as.replica(store).Do(t.Context(), testCall, (&api{}).do)
+		rs := &api{}
+		if err := as.replica(store).Do(t.Context(), testCall, rs.do); err != nil || rs.tokens() != "AT2" {
+			t.Errorf("Do() = %v with %s, want nil with AT2", err, rs.tokens())
+		}
+	})
+}
