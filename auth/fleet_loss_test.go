@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -191,4 +192,19 @@ func (panicky) Emit(_ context.Context, event policy.Event) {
 	if event.Name == "auth.saved" {
 		panic("observer")
 	}
+}
+
+func TestAuth32ConfiguredRefreshTokenIsTakenUpOnceHoweverManyLoginsFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as, store := &server{}, new(auth.MemoryStore)
+		for n := range 100 {
+			if err := as.replica(store).Do(t.Context(), testCall, (&api{}).do); err != nil {
+				t.Fatalf("Do() = %v after %d logins, refresh tokens sent: %s, want nil", err, n, as.spent())
+			}
+			as.setCurrent(1000 * (n + 1))
+			if err := as.replica(store).SetToken(t.Context(), &oauth2.Token{RefreshToken: fmt.Sprint("RT", 1000*(n+1))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }

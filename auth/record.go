@@ -27,8 +27,8 @@ type record struct {
 	Lost         bool                   `json:"lost,omitempty"`          // somebody has to log in again
 
 	// Logins are digests of the refresh tokens that the program was given, by
-	// its configuration or by SetToken, the last one last. One that is among them has
-	// been taken up, and may long be spent.
+	// its configuration or by SetToken, the one that was given last last, for the first
+	// time or again. One that is among them has been taken up, and may long be spent.
 	Logins []string `json:"logins,omitempty"`
 }
 
@@ -66,16 +66,18 @@ var errRecord = policy.WithClass(errors.New("the record is not one of this packa
 // login has r begin anew with a refresh token that the program was given, unless
 // that has been taken up before.
 func (r *record) login(refreshToken string) {
-	digest := digestOf(refreshToken)
-	if refreshToken == "" || slices.Contains(r.Logins, digest) {
+	if refreshToken == "" {
 		return
 	}
-	logins := append(slices.Clone(r.Logins), digest)
-	*r = record{
-		Version:      recordVersion,
-		RefreshToken: refreshToken,
-		Logins:       logins[max(0, len(logins)-maxLogins):],
+	digest := digestOf(refreshToken)
+	if !slices.Contains(r.Logins, digest) {
+		*r = record{Version: recordVersion, RefreshToken: refreshToken, Logins: r.Logins}
 	}
+	// What is configured is given again and again, so it is never among those
+	// that are dropped.
+	others := slices.DeleteFunc(slices.Clone(r.Logins), func(login string) bool { return login == digest })
+	r.Logins = append(others, digest)
+	r.Logins = r.Logins[max(0, len(r.Logins)-maxLogins):]
 }
 
 // digestOf returns what identifies a secret to those who know it.
