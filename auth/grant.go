@@ -89,9 +89,11 @@ func (g *grant) obtain(ctx context.Context, call policy.Call, refused *generatio
 		if err := g.ride(ctx, call, f, leads); err != nil {
 			return nil, err
 		}
-		if f.failure != errSuperseded {
-			return f.generation, f.failure
+		others := f.why == stepUp // whose failure is not ours
+		if f.failure == errSuperseded || f.failure != nil && others && !g.underWay(f) {
+			continue
 		}
+		return f.generation, f.failure
 	}
 }
 
@@ -110,7 +112,7 @@ func (g *grant) raise(ctx context.Context, call policy.Call, refused *generation
 		}
 		others := f.why != "" && f.why != stepUp // whose failure is not ours
 		switch {
-		case f.failure == errSuperseded, f.failure != nil && others:
+		case f.failure == errSuperseded, f.failure != nil && others && !g.underWay(f):
 			continue
 		case f.failure == errNoStepUp:
 			return refused, nil
@@ -134,6 +136,14 @@ func (g *grant) ride(ctx context.Context, call policy.Call, f *flight, leads boo
 		g.tell(f)
 	}
 	return err
+}
+
+// underWay reports whether f is the flight under way, even if those who waited
+// have been answered, as it is overdue.
+func (g *grant) underWay(f *flight) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.flight == f
 }
 
 // renew has the current generation replaced ahead of time. Nobody waits for it.
