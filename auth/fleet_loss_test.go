@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -205,6 +206,30 @@ func TestAuth32ConfiguredRefreshTokenIsTakenUpOnceHoweverManyLoginsFollow(t *tes
 			if err := as.replica(store).SetToken(t.Context(), &oauth2.Token{RefreshToken: fmt.Sprint("RT", 1000*(n+1))}); err != nil {
 				t.Fatal(err)
 			}
+		}
+	})
+}
+
+func TestAuth33TokensThatAreSetAgainAndAgainLoseNoRefreshToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as, memory := &server{delay: time.Second}, new(auth.MemoryStore)
+		other := as.replica(memory)
+		swaps := 0
+		store := &brittleStore{Store: memory, swap: func(func() error) (error, bool) {
+			if swaps++; swaps > 1 && swaps < 5 { // once the refresh token is spent
+				_ = other.SetToken(t.Context(), &oauth2.Token{AccessToken: fmt.Sprint("NEW", swaps)})
+			}
+			return nil, false
+		}}
+		p := as.replica(store)
+		_ = p.Do(t.Context(), testCall, (&api{}).do)
+		if err := p.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		refuses := refuse("NEW2", "NEW3", "NEW4")
+		if err := as.replica(memory).Do(t.Context(), testCall, (&api{refuses: refuses}).do); err != nil || strings.Contains(as.spent(), "RT1 RT1") {
+			t.Errorf("Do() = %v, refresh tokens sent: %s, want nil and each once", err, as.spent())
 		}
 	})
 }

@@ -123,12 +123,17 @@ func (m *fleet) save(ctx context.Context, v version) error {
 	switch {
 	case now.RefreshToken == v.RefreshToken && now.Tokens[m.slot].AccessToken == v.Tokens[m.slot].AccessToken:
 		return nil
-	case slices.Contains(v.spent, now.RefreshToken) && (now.Holder == "" || now.Holder == m.self):
-		now.goOn(v, m.slot)
-		_, err = m.swap(ctx, now)
+	case !slices.Contains(v.spent, now.RefreshToken) || now.Holder != "" && now.Holder != m.self:
+		return err
+	}
+	now.goOn(v, m.slot)
+	if _, err = m.swap(ctx, now); errors.Is(err, ErrConflict) {
+		return errBusy // which loses nothing yet
 	}
 	return err
 }
+
+var errBusy = &storeError{"swap", errors.New("the record keeps changing")}
 
 // use takes down that a refresh token is used up: what comes next takes its
 // place.
