@@ -26,8 +26,9 @@ import (
 //
 // A holder that dies leaves its lease behind. It is dead when the record has
 // been seen unchanged for as long as a lease lasts, by the clock of the one who
-// watches. If it is alive all the same, its Swap fails, and what it got is
-// thrown away.
+// watches. Some time before that, who watches gives notice, by making itself the
+// holder: the other may have used the refresh token, and be unable to write what
+// that brought. It still can, until somebody else has used the same one.
 type fleet struct {
 	store    Store
 	key      string
@@ -61,6 +62,10 @@ func newFleet(c Config, minter minter, running *sync.WaitGroup) *fleet {
 // ttl is how long a lease lasts.
 func (m *fleet) ttl() time.Duration { return m.timeout + m.timeout/2 }
 
+// notice is how long whoever takes over waits before it uses the refresh token:
+// long enough for another attempt to write what that has brought.
+func (m *fleet) notice() time.Duration { return m.ttl() / 3 }
+
 // limit is how long a flight may take: somebody else's lease, and our own.
 func (m *fleet) limit() time.Duration { return 2*m.ttl() + m.timeout }
 
@@ -93,19 +98,24 @@ func (m *fleet) fetch(ctx context.Context, f *flight) (arrival, error) {
 			a.waited = waited
 			return a, nil
 		}
+		wait := pause/2 + mathrand.N(pause)
 		switch {
 		case v.Lost:
 			return arrival{}, errLost
-		case v.Holder == "", v.Holder == m.self, seen.unchanged(v.rev) >= m.ttl():
+		case v.Holder == "", v.Holder == m.self:
 			a, err := m.fetchLeased(ctx, f, v)
 			if !errors.Is(err, ErrConflict) {
 				a.waited = waited
 				return a, err
 			}
-		default:
-			if err := policy.Sleep(ctx, pause/2+mathrand.N(pause)); err != nil {
-				return arrival{}, fmt.Errorf("another replica has been asking for too long: %w", err)
+		case seen.unchanged(v.rev) >= m.ttl()-m.notice():
+			v.Holder = m.self
+			if _, err := m.swap(ctx, v); err == nil {
+				wait = m.notice()
 			}
+		}
+		if err := policy.Sleep(ctx, wait); err != nil {
+			return arrival{}, fmt.Errorf("another replica has been asking for too long: %w", err)
 		}
 	}
 }
@@ -304,6 +314,9 @@ func (m *fleet) put(ctx context.Context, token *oauth2.Token) error {
 		given.RefreshToken = "" // or else it is there now, or has been
 		v.put(m.slot, &given, time.Now())
 		if _, err = m.swap(ctx, v); !errors.Is(err, ErrConflict) {
+			return err
+		}
+		if err := policy.Sleep(ctx, mathrand.N(minPause)); err != nil {
 			return err
 		}
 	}

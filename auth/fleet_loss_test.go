@@ -233,3 +233,31 @@ func TestAuth33TokensThatAreSetAgainAndAgainLoseNoRefreshToken(t *testing.T) {
 		}
 	})
 }
+
+func TestAuth33WhoCannotWriteForLongerThanALeaseLastsLosesNoRefreshToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as, memory := &server{delay: time.Second}, new(auth.MemoryStore)
+		var frozen atomic.Bool
+		frozen.Store(true)
+		swaps := 0
+		p := as.replica(&brittleStore{Store: memory, swap: func(func() error) (error, bool) {
+			swaps++
+			return errDown, swaps > 1 && frozen.Load()
+		}})
+		// Once it can write again, another replica may be quicker.
+		other := as.replica(&brittleStore{Store: memory, swap: func(func() error) (error, bool) {
+			frozen.Store(false)
+			return nil, false
+		}})
+		if err := p.Do(t.Context(), testCall, (&api{}).do); err != nil {
+			t.Fatal(err)
+		}
+		start, rs := time.Now(), &api{}
+		if err := other.Do(t.Context(), testCall, rs.do); err != nil || rs.tokens() != "AT1" || as.spent() != "RT1" {
+			t.Errorf("Do() = %v with %s, refresh tokens sent: %s, want nil with AT1 and RT1", err, rs.tokens(), as.spent())
+		}
+		if took := time.Since(start); took < 15*time.Second {
+			t.Errorf("another replica took over after %v, want it to wait longer", took)
+		}
+	})
+}

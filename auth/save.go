@@ -59,7 +59,7 @@ func (m *fleet) settled(v *version) bool {
 
 // persist writes what is unsaved, however long that takes: it is the only copy.
 func (m *fleet) persist(ctx context.Context, f *flight) {
-	for pause := minPause; ; pause = min(2*pause, m.ttl()/8) {
+	for pause := minPause; ; pause = min(2*pause, m.ttl()/16) {
 		_ = policy.Sleep(ctx, pause/2+rand.N(pause/2+1))
 		if err := m.tryFlush(ctx, f); err == nil || errors.Is(err, ErrConflict) {
 			return
@@ -109,7 +109,8 @@ func (m *fleet) keeps() bool {
 
 // save writes a record. It is there also if an earlier attempt wrote it, of
 // which no answer came. One that was changed while the refresh token in it was
-// used goes on from what that brought: it is good for nothing else any more.
+// used goes on from what that brought, whoever holds the lease by now: that refresh
+// token is good for nothing else any more.
 func (m *fleet) save(ctx context.Context, v version) error {
 	_, err := m.swap(ctx, v)
 	if !errors.Is(err, ErrConflict) {
@@ -123,7 +124,7 @@ func (m *fleet) save(ctx context.Context, v version) error {
 	switch {
 	case now.RefreshToken == v.RefreshToken && now.Tokens[m.slot].AccessToken == v.Tokens[m.slot].AccessToken:
 		return nil
-	case !slices.Contains(v.spent, now.RefreshToken) || now.Holder != "" && now.Holder != m.self:
+	case !slices.Contains(v.spent, now.RefreshToken):
 		return err
 	}
 	now.goOn(v, m.slot)
