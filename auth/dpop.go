@@ -7,7 +7,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -26,11 +25,11 @@ type DPoP struct {
 
 // A prover is what a DPoP consists of.
 type prover struct {
-	name   string                           // of the algorithm
-	id     string                           // of the key
-	sign   func(claims any) (string, error) // holds the key, out of reach of what prints structs by reflection
-	err    error                            // what is wrong with the key
-	nonces nonces
+	name       string                           // of the algorithm
+	thumbprint string                           // of the public key
+	sign       func(claims any) (string, error) // holds the key, out of reach of what prints structs by reflection
+	err        error                            // what is wrong with the key
+	nonces     nonces
 }
 
 // NewDPoP returns a DPoP with the given key, of one of the kinds that
@@ -58,7 +57,8 @@ func NewDPoP(key crypto.Signer) *DPoP {
 		Algorithm string            `json:"alg"`
 		Key       map[string]string `json:"jwk"`
 	}{"dpop+jwt", alg.name, jwk}
-	return &DPoP{&prover{name: alg.name, id: idOf(jwk), sign: func(claims any) (string, error) { return alg.sign(key, header, claims) }}}
+	sign := func(claims any) (string, error) { return alg.sign(key, header, claims) }
+	return &DPoP{&prover{name: alg.name, thumbprint: digestOf(segment(jwk)), sign: sign}}
 }
 
 // Validate reports what is wrong with d: that NewDPoP did not make it, or its key
@@ -136,10 +136,4 @@ func originOf(s string) string {
 		return ""
 	}
 	return normalOrigin(u.Scheme + "://" + u.Host)
-}
-
-// idOf returns what tells a public key from others.
-func idOf(jwk map[string]string) string {
-	text, _ := json.Marshal(jwk) // with its names in order, as in RFC 7638
-	return digestOf(string(text))
 }

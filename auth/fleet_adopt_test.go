@@ -46,3 +46,26 @@ func TestAuth32TokenWithoutLifeIsNotAdopted(t *testing.T) {
 		}
 	})
 }
+
+func TestAuth03TokensOfDifferentKeysAreKeptApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as, store := &server{}, new(auth.MemoryStore)
+		as.answer = func(n int, _ url.Values) (int, string) {
+			return http.StatusOK, `{"access_token":"AT` + strings.Repeat("I", n) + `","token_type":"DPoP","expires_in":3600}`
+		}
+		start := func(d *auth.DPoP) *auth.Policy {
+			s := as.refreshToken()
+			s.DPoP = d
+			return auth.New(auth.Config{Source: s, DPoP: d, Store: store, Grant: "grant"})
+		}
+		mine, yours := auth.NewDPoP(nil), auth.NewDPoP(nil)
+		for _, tt := range []struct {
+			key  *auth.DPoP
+			want string
+		}{{mine, "ATI"}, {yours, "ATII"}, {mine, "ATI"}} {
+			if token, err := start(tt.key).Token(t.Context()); err != nil || token.AccessToken != tt.want {
+				t.Errorf("Token() = %v, %v, want %s", token, err, tt.want)
+			}
+		}
+	})
+}

@@ -68,8 +68,6 @@ func (s *faultyStore) Swap(ctx context.Context, key string, value []byte, rev ui
 	return s.Store.Swap(context.WithoutCancel(ctx), key, value, rev)
 }
 
-var errDown = errors.New("connection refused")
-
 // holds reports whether the record of the grant in store holds text.
 func holds(t *testing.T, store auth.Store, text string) bool {
 	t.Helper()

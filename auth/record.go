@@ -150,16 +150,16 @@ func slotOf(s Source) string {
 	return ""
 }
 
-func (s RefreshToken) slot() string      { return slotFor(s.Scopes, s.Params, s.DPoP) }
-func (s ClientCredentials) slot() string { return slotFor(s.Scopes, s.Params, s.DPoP) }
+func (s RefreshToken) slot() string      { return slot(s.Scopes, s.Params, s.DPoP) }
+func (s ClientCredentials) slot() string { return slot(s.Scopes, s.Params, s.DPoP) }
 
-func slotFor(scopes []string, params url.Values, bound *DPoP) string {
-	if len(scopes) == 0 && len(params) == 0 && bound == nil {
+func slot(scopes []string, params url.Values, dpop *DPoP) string {
+	if len(scopes) == 0 && len(params) == 0 && dpop == nil {
 		return ""
 	}
 	text := strings.Join(slices.Sorted(slices.Values(scopes)), " ") + "\n" + params.Encode()
-	if bound.Validate() == nil {
-		text += "\n" + bound.prover.id
+	if dpop.Validate() == nil { // a token is of no use to who has another key
+		text += "\n" + dpop.prover.thumbprint
 	}
 	return digestOf(text)
 }
