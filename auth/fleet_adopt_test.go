@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/evenkeel-go/evenkeel/auth"
 )
 
@@ -66,6 +68,34 @@ func TestAuth03TokensOfDifferentKeysAreKeptApart(t *testing.T) {
 			if token, err := start(tt.key).Token(t.Context()); err != nil || token.AccessToken != tt.want {
 				t.Errorf("Token() = %v, %v, want %s", token, err, tt.want)
 			}
+		}
+	})
+}
+
+func TestAuth33LoginIsNotUndoneByAFlightThatHasJustSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as, rs, memory := &server{}, &api{}, new(auth.MemoryStore)
+		swaps := 0
+		p := as.replica(&brittleStore{Store: memory, swap: func(write func() error) (error, bool) {
+			if swaps++; swaps == 2 { // the answer to this one takes a while
+				err := write()
+				time.Sleep(time.Second)
+				return err, true
+			}
+			return nil, false
+		}})
+		done := make(chan error, 1)
+		go func() { done <- p.Do(t.Context(), testCall, rs.do) }()
+		synctest.Wait()
+		as.setCurrent(50)
+		if err := p.SetToken(t.Context(), &oauth2.Token{RefreshToken: "RT50"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("Do() = %v for who waited, want nil", err)
+		}
+		if err := p.Do(t.Context(), testCall, rs.do); err != nil || rs.tokens() != "AT2 AT2" || as.spent() != "RT1 RT50" {
+			t.Errorf("Do() = %v, API got %s, refresh tokens sent: %s, want nil and the tokens of the new login", err, rs.tokens(), as.spent())
 		}
 	})
 }

@@ -17,13 +17,8 @@ import (
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
-// replica returns a policy that shares the server's grant through store.
-func (s *server) replica(store auth.Store) *auth.Policy {
-	return auth.New(auth.Config{Source: s.refreshToken(), Store: store, Grant: "grant"})
-}
-
-// A brittleStore is a store with hooks that replace its methods where they
-// return true. They run before, and may call the good store themselves.
+// A brittleStore is a store with hooks that run before its methods. If load
+// returns an error, or swap true, nothing else is done.
 type brittleStore struct {
 	auth.Store
 	load func() error
@@ -46,7 +41,7 @@ func (s *brittleStore) Swap(ctx context.Context, key string, value []byte, rev u
 	}
 	if s.swap != nil {
 		if err, instead := s.swap(write); instead {
-			return 0, err
+			return next, err
 		}
 	}
 	return next, write()

@@ -30,6 +30,7 @@ type flight struct {
 	end     func(error)               // of its step
 	link    atomic.Pointer[slog.Attr] // to its step
 	waiters int                       // who joined it; guarded by the grant's mutex
+	stale   bool                      // a refresh token was set meanwhile that it may know nothing of; so guarded, too
 
 	done       chan struct{} // closed when generation or failure is set
 	once       sync.Once
@@ -239,6 +240,9 @@ func (g *grant) settle(f *flight, a arrival, err error) (last *flight, next *gen
 		return last, nil, errSuperseded
 	}
 	g.flight = nil
+	if last.stale { // what it brought is in the store, unless it is of a login before
+		return last, nil, errSuperseded
+	}
 	f.ending.waiters = f.waiters
 	if err == nil && a.token == nil {
 		err = errNoAccessToken

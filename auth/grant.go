@@ -363,8 +363,9 @@ func (g *grant) set(ctx context.Context, token *oauth2.Token) error {
 	goesOn := false
 	switch {
 	case f == nil:
-	case g.fleet != nil: // it notices
+	case g.fleet != nil: // it notices, but perhaps not any more
 		goesOn = true
+		f.stale = f.stale || token.RefreshToken != ""
 	case token.RefreshToken == "":
 		goesOn = spends(g.source, f.old) != "" || !f.landed()
 	default:
@@ -384,7 +385,7 @@ func (g *grant) set(ctx context.Context, token *oauth2.Token) error {
 		g.flight = nil
 	case current.fresh() && !f.landed():
 		f.land(current, nil) // nobody has to wait any more
-		g.flight = &flight{done: make(chan struct{}), why: f.why, old: f.old, under: f.under}
+		g.flight = &flight{done: make(chan struct{}), why: f.why, old: f.old, under: f.under, stale: f.stale}
 		f.heir = g.flight
 	}
 	return nil
