@@ -73,9 +73,10 @@ type Config struct {
 	// each login another. Its length and characters are the Store's affair.
 	Grant string `json:"grant" yaml:"grant"`
 
-	// FailOpen has refresh tokens be spent even while Store is out of reach.
-	// Replicas may then spend the same one, which revokes the grant on servers that
-	// rotate them. Default: calls without a token that is still good fail with
+	// FailOpen has refresh tokens be spent even while Store is out of reach, at the
+	// start of the program, too, when all that is known is the one in Source.
+	// Replicas may then spend the same one, or one that was spent long ago, which
+	// revokes the grant on servers that rotate them. Default: calls without a token that is still good fail with
 	// [ErrTokenUnavailable] until Store is back. Client credentials do without
 	// it either way.
 	FailOpen bool `json:"fail_open" yaml:"fail_open"`
@@ -243,7 +244,8 @@ func (p *Policy) Use(ctx context.Context, op func(ctx context.Context, token *oa
 // had before may have been spent, and is then taken for stolen.
 //
 // With a [Config.Store] the token is set for all replicas. If the store cannot be
-// reached, SetToken fails and nothing is set.
+// reached, SetToken fails. The token may be in the store all the same, if only the
+// answer was lost, so repeat SetToken until it succeeds: that does no harm.
 //
 // It is what ends [ErrReauthRequired].
 func (p *Policy) SetToken(ctx context.Context, token *oauth2.Token) error {

@@ -62,7 +62,9 @@
 // and only after that uses it; the others find it in the store. Whoever wants to ask
 // takes a lease first, which is part of the record in the store. If it dies, another one
 // takes over after one and a half times [Config.Timeout]; it cannot know whether the
-// request had arrived, so the limit above applies. Clocks need not agree.
+// request had arrived, so the limit above applies. It applies also if a replica alone
+// loses its way to the store for that long, after it has spent the refresh token.
+// Clocks need not agree.
 //
 // While the store is out of reach, tokens that are still good are used, and refresh tokens
 // are not, see [Config.FailOpen]. What came when it could not be saved is used,

@@ -140,7 +140,9 @@ var errBusy = &storeError{"swap", errors.New("the record keeps changing")}
 // place.
 func (v *version) use(refreshToken string) {
 	v.RefreshToken = refreshToken
-	v.spent = append(slices.Clip(v.spent), refreshToken)
+	if refreshToken != "" {
+		v.spent = append(slices.Clip(v.spent), refreshToken)
+	}
 }
 
 // goOn has v go on with the tokens of next.
