@@ -181,8 +181,9 @@ func (p *Policy) Validate() error {
 }
 
 // Do implements [policy.Policy]. It has the call carry a token, and carries it
-// out once more, with another token, if the first is refused. Without a token
-// the call fails with an [*AuthError].
+// out once more, with another token, if the first is refused. If that was found in
+// [Config.Store] and is refused, too, it is carried out once more again. Without a
+// token the call fails with an [*AuthError].
 func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
 	switch {
 	case p.isOwned():
@@ -207,7 +208,7 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 	})
 }
 
-// Use calls op with a token, and once more with another if op says by its
+// Use calls op with a token, and again with another if op says by its
 // error that the first was refused: with [policy.ErrUnauthenticated], or another
 // error of its class. It is for those who do without a pipeline. What it returns
 // is what [Policy.Do] would.
@@ -318,32 +319,33 @@ func (p *Policy) do(ctx context.Context, call policy.Call, send func(context.Con
 	if failure != nil {
 		return p.failed(ctx, call, failure)
 	}
-	err := send(ctx, g)
-	verdict := p.verdict(err)
-	switch {
-	case verdict == good:
-		p.accepted(g, err)
-		return err
-	case repeatable(call, err):
-	case verdict == refused:
-		p.grant.replace(ctx, call, g) // for those who follow
-		fallthrough
-	default:
-		return err
+	for sends := 1; ; sends++ {
+		err := send(ctx, g)
+		verdict := p.verdict(err)
+		switch {
+		case verdict == good:
+			p.accepted(g, err)
+			return err
+		case sends == 3, sends == 2 && !g.adopted:
+			return err
+		case repeatable(call, err):
+		case verdict == refused:
+			p.grant.replace(ctx, call, g) // for those who follow
+			fallthrough
+		default:
+			return err
+		}
+		call.Note(ctx, slog.Bool("challenged", true))
+		fresh, failure := p.another(ctx, call, g, verdict, err)
+		switch {
+		case failure != nil:
+			return p.failed(ctx, call, failure.after(err))
+		case fresh.header == g.header:
+			call.Emit(ctx, "auth.deferred", p.grant.labels...) // it must not be replaced again so soon, or cannot be
+			return err
+		}
+		g = fresh
 	}
-	call.Note(ctx, slog.Bool("challenged", true))
-	fresh, failure := p.another(ctx, call, g, verdict, err)
-	switch {
-	case failure != nil:
-		return p.failed(ctx, call, failure.after(err))
-	case fresh.header == g.header:
-		call.Emit(ctx, "auth.deferred", p.grant.labels...) // it must not be replaced again so soon, or cannot be
-		return err
-	}
-	if err = send(ctx, fresh); p.verdict(err) == good {
-		p.accepted(fresh, err)
-	}
-	return err
 }
 
 // another returns the token to send in place of one that was refused.

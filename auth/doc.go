@@ -66,6 +66,10 @@
 // loses its way to the store for that long, after it has spent the refresh token.
 // Clocks need not agree.
 //
+// After a 401, too, the token in the store comes first if it is another one than was
+// refused. It may have been revoked together with that; a call is then made a third time,
+// with a new one.
+//
 // While the store is out of reach, tokens that are still good are used, and refresh tokens
 // are not, see [Config.FailOpen]. What came when it could not be saved is used,
 // and saved as soon as possible; wait for that with [Policy.Close] before the program ends. A store must not

@@ -151,6 +151,59 @@ func TestAuth32RefusedTokenIsReplacedOnceForAll(t *testing.T) {
 }
 
 // Two policies with a grant in common, but tokens of their own, take turns.
+// A token that was asked for before the refusal, by another replica, may be
+// refused as well. It is tried, as that costs nothing, and the call is made with
+// a new one then.
+func TestAuth32AdoptedTokenIsRefusedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as, rs, store := &server{}, &api{}, new(auth.MemoryStore)
+		policies := []*auth.Policy{as.replica(store), as.replica(store)}
+		for _, p := range policies {
+			if err := p.Do(t.Context(), testCall, rs.do); err != nil {
+				t.Fatal(err)
+			}
+		}
+		policies[0].Invalidate(&oauth2.Token{AccessToken: "AT1"})
+		if err := policies[0].Do(t.Context(), testCall, rs.do); err != nil {
+			t.Fatal(err)
+		}
+		rs.refuses = refuse("AT1", "AT2")
+		for i, want := range []string{"AT1 AT1 AT2 AT1 AT2 AT3", "AT1 AT1 AT2 AT1 AT2 AT3 AT2 AT3"} {
+			if err := policies[1-i].Do(t.Context(), testCall, rs.do); err != nil {
+				t.Errorf("Do() = %v, want nil", err)
+			}
+			if got := rs.tokens(); got != want {
+				t.Errorf("calls carried %s, want %s", got, want)
+			}
+		}
+		as.wantNoReuse(t)
+		closeAll(t, policies...)
+	})
+}
+
+func TestAuth16ReplicasOfWhichTheAPIRefusesAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as, rs, store := &server{}, &api{refuses: refuseAll}, new(auth.MemoryStore)
+		policies := []*auth.Policy{as.replica(store), as.replica(store), as.replica(store)}
+		for i := range 6500 {
+			before := len(rs.tokens())
+			err := policies[i%3].Do(t.Context(), testCall, rs.do)
+			if err != policy.ErrUnauthenticated {
+				t.Fatalf("Do() = %v, want %v", err, policy.ErrUnauthenticated)
+			}
+			if sent := strings.Count(rs.tokens()[before:], "AT"); sent > 3 {
+				t.Errorf("the call was made %d times, want 3 at most", sent)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		// Each replaces a token at once, after 10 s, and after 20 s more.
+		if got, want := as.count(), 1+3*len(policies); got > want {
+			t.Errorf("%d token requests in 65s, want %d at most", got, want)
+		}
+		closeAll(t, policies...)
+	})
+}
+
 func TestAuth03ScopesUnderOneGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var under atomic.Int32

@@ -260,6 +260,9 @@ func (g *grant) settle(f *flight, a arrival, err error) (last *flight, next *gen
 	}
 	g.count++
 	g.failure, g.failures = nil, 0
+	if next.adopted = a.adopted; a.adopted && f.why == after401 {
+		g.guard.forgive() // there has been no token request
+	}
 	if current := g.current.Load(); current == f.under || !current.fresh() { // or else it was set meanwhile, and is to be used
 		g.current.Store(next)
 	}

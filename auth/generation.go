@@ -22,6 +22,8 @@ type generation struct {
 	asked  time.Time     // with a monotonic reading
 	usable time.Duration // after asked
 	soft   atomic.Int64  // when to renew it, in nanoseconds after asked
+
+	adopted bool // another replica had asked for it: perhaps before ours was refused
 }
 
 // unlimited is how long a token is usable that does not say when it expires: until

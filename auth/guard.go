@@ -6,8 +6,9 @@ import "time"
 // refuse every token. After each replacement the next has to wait, twice as long
 // as the last time, unless the server accepts a token before.
 type guard struct {
-	wait  time.Duration
-	until time.Time // no replacement before
+	wait   time.Duration
+	until  time.Time     // no replacement before
+	former time.Duration // wait before the last replacement
 
 	// A server may accept a token for one thing and refuse it for another, so
 	// how often the wait may be lifted is limited, too.
@@ -27,10 +28,14 @@ func (g *guard) admit(now time.Time) bool {
 	if now.Before(g.until) {
 		return false
 	}
+	g.former = g.wait
 	g.wait = min(max(2*g.wait, minGuard), maxGuard)
 	g.until = now.Add(g.wait)
 	return true
 }
+
+// forgive takes back the last replacement that was admitted.
+func (g *guard) forgive() { g.wait, g.until = g.former, time.Time{} }
 
 // lift ends the wait, as a token has been accepted, and reports whether it
 // did.
