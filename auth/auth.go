@@ -181,9 +181,9 @@ func (p *Policy) Validate() error {
 }
 
 // Do implements [policy.Policy]. It has the call carry a token, and carries it
-// out once more, with another token, if the first is refused. If that was found in
-// [Config.Store] and is refused, too, it is carried out once more again. Without a
-// token the call fails with an [*AuthError].
+// out once more, with another token, if the first is refused; and once more again if
+// that one is refused too and may be older than the refusal. Without a token the call
+// fails with an [*AuthError].
 func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
 	switch {
 	case p.isOwned():
@@ -319,6 +319,7 @@ func (p *Policy) do(ctx context.Context, call policy.Call, send func(context.Con
 	if failure != nil {
 		return p.failed(ctx, call, failure)
 	}
+	var refusal time.Time // of the token before
 	for sends := 1; ; sends++ {
 		err := send(ctx, g)
 		verdict := p.verdict(err)
@@ -326,7 +327,7 @@ func (p *Policy) do(ctx context.Context, call policy.Call, send func(context.Con
 		case verdict == good:
 			p.accepted(g, err)
 			return err
-		case sends == 3, sends == 2 && !g.adopted:
+		case sends == 3, sends == 2 && !g.olderThan(refusal):
 			return err
 		case repeatable(call, err):
 		case verdict == refused:
@@ -336,6 +337,7 @@ func (p *Policy) do(ctx context.Context, call policy.Call, send func(context.Con
 			return err
 		}
 		call.Note(ctx, slog.Bool("challenged", true))
+		refusal = time.Now()
 		fresh, failure := p.another(ctx, call, g, verdict, err)
 		switch {
 		case failure != nil:

@@ -13,7 +13,9 @@
 // # What happens on a 401
 //
 // The token that was refused is thrown away, a new one is asked for, and the
-// call is made once more. A second 401 is the call's result.
+// call is made once more. A second 401 is the call's result, unless that token is
+// older than the first 401, as it had been renewed just before: it may have been
+// revoked too, and the call is made a third time, with one that is new.
 //
 // However many calls fail at once, and however late their 401s come in, a
 // refused token is replaced by one token request: everybody waits for the same
@@ -64,11 +66,8 @@
 // takes over after one and a half times [Config.Timeout]; it cannot know whether the
 // request had arrived, so the limit above applies. It applies also if a replica alone
 // loses its way to the store for that long, after it has spent the refresh token.
-// Clocks need not agree.
-//
-// After a 401, too, the token in the store comes first if it is another one than was
-// refused. It may have been revoked together with that; a call is then made a third time,
-// with a new one.
+// Clocks need not agree. After a 401, too, the token in the store comes first, if it
+// is another one than was refused.
 //
 // While the store is out of reach, tokens that are still good are used, and refresh tokens
 // are not, see [Config.FailOpen]. What came when it could not be saved is used,

@@ -23,7 +23,7 @@ type generation struct {
 	usable time.Duration // after asked
 	soft   atomic.Int64  // when to renew it, in nanoseconds after asked
 
-	adopted bool // another replica had asked for it: perhaps before ours was refused
+	adopted bool // another replica had asked for it
 }
 
 // unlimited is how long a token is usable that does not say when it expires: until
@@ -38,6 +38,10 @@ func (g *generation) fresh() bool { return g != nil && time.Since(g.asked) < g.u
 
 // softAge is how old g is when it is better renewed, though it is fresh.
 func (g *generation) softAge() time.Duration { return time.Duration(g.soft.Load()) }
+
+// olderThan reports whether g may have been asked for before the given time. Of
+// when others have, their clocks tell, which may be wrong.
+func (g *generation) olderThan(at time.Time) bool { return g.adopted || g.asked.Before(at) }
 
 // soften sets the soft age.
 func (g *generation) soften(age time.Duration) { g.soft.Store(int64(age)) }

@@ -44,6 +44,39 @@ func TestAuth14ReplayOnce(t *testing.T) {
 	}
 }
 
+// The next token may have come before the refusal, and been revoked together with
+// the first. Then it is not the last word, but the one after that is.
+func TestAuth15NextTokenIsOlderThanTheRefusal(t *testing.T) {
+	for refused, want := range map[string]error{"AT1 AT2": nil, "AT1 AT2 AT3": policy.ErrUnauthenticated} {
+		synctest.Test(t, func(t *testing.T) {
+			as, rs := &server{}, &api{}
+			p := as.policy()
+			slow := func(ctx context.Context, call policy.Call) error {
+				if headerOf(call, "Authorization") == "Bearer AT1" {
+					time.Sleep(time.Minute)
+				}
+				return rs.do(ctx, call)
+			}
+			got := make(chan error)
+			go func() { got <- p.Do(t.Context(), testCall, slow) }()
+			synctest.Wait()
+			p.Invalidate(&oauth2.Token{AccessToken: "AT1"})
+			if err := p.Do(t.Context(), testCall, rs.do); err != nil {
+				t.Fatal(err)
+			}
+			rs.mu.Lock()
+			rs.refuses = refuse(strings.Fields(refused)...)
+			rs.mu.Unlock()
+			if err := <-got; err != want {
+				t.Errorf("Do() = %v where %s are refused, want %v", err, refused, want)
+			}
+			if got := rs.tokens(); got != "AT2 AT1 AT2 AT3" {
+				t.Errorf("calls carried %s, want AT2, and then AT1 AT2 AT3", got)
+			}
+		})
+	}
+}
+
 // Which challenges have the token replaced (14), and which do not (17).
 func TestAuth14And17Challenges(t *testing.T) {
 	tests := []struct {
