@@ -70,10 +70,10 @@
 // is another one than was refused.
 //
 // While the store is out of reach, tokens that are still good are used, and refresh tokens
-// are not, see [Config.FailOpen]. What came when it could not be saved is used,
-// and saved as soon as possible; wait for that with [Policy.Close] before the program ends. A store must not
-// forget, nor go back in time, as a replica of a database does that lags
-// behind: refresh tokens would be spent twice.
+// are not, see [Config.FailOpen]; once or twice a second it is seen whether it is back.
+// What came when it could not be saved is used, and saved as soon as possible; wait for that
+// with [Policy.Close] before the program ends. A store must not forget, nor go back in time,
+// as a replica of a database does that lags behind: refresh tokens would be spent twice.
 //
 // The refresh token in [Config.Source] is where the record begins. It is of no
 // interest any more once it has been taken up, in whatever replica that was, so

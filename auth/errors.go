@@ -194,18 +194,20 @@ func (g *grant) failed(err error) *AuthError {
 	case nested && inner.Class() == policy.Rejected, class == policy.Permanent, class == policy.Unauthenticated:
 		e.outcome = configError
 		e.until = time.Now().Add(configBackoff)
+	case errors.As(err, new(*storeError)): // by now there may be a token in it
+		e.until = time.Now().Add(backoff(0))
 	default:
 		asked, _ := policy.RetryAfter(err)
-		e.until = time.Now().Add(max(g.backoff(), min(asked, maxRetryAfter)))
+		e.until = time.Now().Add(max(backoff(g.failures), min(asked, maxRetryAfter)))
+		g.failures++
 	}
 	return e
 }
 
-// backoff returns how long to leave alone a token endpoint that has failed
-// once more: 0.5 s to 1 s at first, up to 15 s to 30 s.
-func (g *grant) backoff() time.Duration {
-	d := min(minBackoff<<min(g.failures, 10), maxBackoff)
-	g.failures++
+// backoff returns how long to leave alone what has failed once more after the
+// given number of failures: 0.5 s to 1 s at first, up to 15 s to 30 s.
+func backoff(failures int) time.Duration {
+	d := min(minBackoff<<min(failures, 10), maxBackoff)
 	return d/2 + rand.N(d/2)
 }
 

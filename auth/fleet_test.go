@@ -483,6 +483,34 @@ func TestAuth34StoreDown(t *testing.T) {
 }
 
 // A store that has lost its records gets them back from whoever has them.
+// However long the store has been down, replicas notice within a second that it
+// is back.
+func TestAuth34StoreBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as, rs, store := &server{}, &api{}, &faultyStore{Store: new(auth.MemoryStore)}
+		var loads atomic.Int64
+		store.load = func() error {
+			loads.Add(1)
+			return errDown
+		}
+		p := as.replica(store)
+		for began := time.Now(); time.Since(began) < 10*time.Minute; time.Sleep(100 * time.Millisecond) {
+			if err := p.Do(t.Context(), testCall, rs.do); !errors.Is(err, auth.ErrTokenUnavailable) {
+				t.Fatalf("Do() = %v, want %v", err, auth.ErrTokenUnavailable)
+			}
+		}
+		if n := loads.Load(); n > 1200 {
+			t.Errorf("the store was asked %d times in 10 minutes, want no more than every half second", n)
+		}
+		store.load = nil
+		time.Sleep(time.Second)
+		if err := p.Do(t.Context(), testCall, rs.do); err != nil {
+			t.Errorf("Do() = %v a second after the store is back, want nil", err)
+		}
+		closeAll(t, p)
+	})
+}
+
 func TestAuth34StoreForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		as, rs := &server{expiresIn: "100"}, &api{}
