@@ -4,10 +4,14 @@ go 1.26.0
 
 require (
 	github.com/evenkeel-go/evenkeel v0.0.0
+	github.com/evenkeel-go/evenkeel/auth/pgstore v0.0.0
+	github.com/evenkeel-go/evenkeel/auth/redisstore v0.0.0
 	github.com/evenkeel-go/evenkeel/internal/idp v0.0.0
 	github.com/go-jose/go-jose/v3 v3.0.3
 	github.com/go-oauth2/oauth2/v4 v4.5.4
+	github.com/jackc/pgx/v5 v5.12.0
 	github.com/ory/fosite v0.49.0
+	github.com/redis/go-redis/v9 v9.23.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/crypto v0.57.0
 	golang.org/x/oauth2 v0.37.0
@@ -40,6 +44,9 @@ require (
 	github.com/hashicorp/go-retryablehttp v0.7.7 // indirect
 	github.com/hashicorp/hcl v1.0.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/magiconair/properties v1.8.7 // indirect
 	github.com/mattn/goveralls v0.0.12 // indirect
 	github.com/mitchellh/mapstructure v1.5.0 // indirect
@@ -89,6 +96,7 @@ require (
 	go.opentelemetry.io/otel/sdk v1.47.0 // indirect
 	go.opentelemetry.io/otel/trace v1.47.0 // indirect
 	go.opentelemetry.io/proto/otlp v1.0.0 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/net v0.59.0 // indirect
@@ -107,5 +115,7 @@ require (
 
 replace (
 	github.com/evenkeel-go/evenkeel => ../../
+	github.com/evenkeel-go/evenkeel/auth/pgstore => ../../auth/pgstore
+	github.com/evenkeel-go/evenkeel/auth/redisstore => ../../auth/redisstore
 	github.com/evenkeel-go/evenkeel/internal/idp => ../idp
 )
