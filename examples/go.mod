@@ -4,7 +4,9 @@ go 1.26.0
 
 require (
 	github.com/evenkeel-go/evenkeel v0.0.0
+	github.com/evenkeel-go/evenkeel/auth/redisstore v0.0.0
 	github.com/evenkeel-go/evenkeel/internal/idp v0.0.0
+	github.com/redis/go-redis/v9 v9.23.0
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.72.0
 	go.opentelemetry.io/otel v1.47.0
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp v1.47.0
@@ -39,6 +41,7 @@ require (
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	go.opentelemetry.io/proto/otlp v1.11.0 // indirect
+	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/net v0.59.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
@@ -50,5 +53,6 @@ require (
 
 replace (
 	github.com/evenkeel-go/evenkeel => ../
+	github.com/evenkeel-go/evenkeel/auth/redisstore => ../auth/redisstore
 	github.com/evenkeel-go/evenkeel/internal/idp => ../internal/idp
 )

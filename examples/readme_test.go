@@ -13,7 +13,10 @@ import (
 	"os"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/evenkeel-go/evenkeel/auth"
+	"github.com/evenkeel-go/evenkeel/auth/redisstore"
 	"github.com/evenkeel-go/evenkeel/breaker"
 	"github.com/evenkeel-go/evenkeel/pipeline"
 	"github.com/evenkeel-go/evenkeel/policy"
@@ -42,6 +45,18 @@ func newClient() (*http.Client, error) {
 	}
 	client := &http.Client{Transport: p.Transport(nil)}
 	return client, nil // a plain *http.Client
+}
+
+func newReplica(source auth.Source) *auth.Policy {
+	store := redisstore.Store{Client: redis.NewClient(&redis.Options{Addr: "redis.example.com:6379"})}
+	authorized := auth.New(auth.Config{Source: source, Store: store, Grant: "orders"})
+	return authorized
+}
+
+func Example_newReplica() {
+	_, err := pipeline.New("orders", newReplica(nil))
+	fmt.Println(err)
+	// Output: pipeline "orders": policy 1 "auth": invalid Source nil: want a place to get tokens from
 }
 
 func Example_newClient() {
