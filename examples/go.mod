@@ -6,6 +6,7 @@ require (
 	github.com/evenkeel-go/evenkeel v0.0.0
 	github.com/evenkeel-go/evenkeel/auth/redisstore v0.0.0
 	github.com/evenkeel-go/evenkeel/internal/idp v0.0.0
+	github.com/evenkeel-go/evenkeel/waterfall v0.0.0
 	github.com/redis/go-redis/v9 v9.23.0
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.72.0
 	go.opentelemetry.io/otel v1.47.0
@@ -14,7 +15,6 @@ require (
 	go.opentelemetry.io/otel/trace v1.47.0
 	go.uber.org/goleak v1.3.0
 	golang.org/x/oauth2 v0.37.0
-	golang.org/x/term v0.47.0
 )
 
 require (
@@ -44,6 +44,7 @@ require (
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/net v0.59.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/term v0.47.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260928230214-8a89bd6388cc // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260928230214-8a89bd6388cc // indirect
@@ -55,4 +56,5 @@ replace (
 	github.com/evenkeel-go/evenkeel => ../
 	github.com/evenkeel-go/evenkeel/auth/redisstore => ../auth/redisstore
 	github.com/evenkeel-go/evenkeel/internal/idp => ../internal/idp
+	github.com/evenkeel-go/evenkeel/waterfall => ../waterfall
 )

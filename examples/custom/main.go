@@ -14,10 +14,10 @@ import (
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
-	"github.com/evenkeel-go/evenkeel/examples/waterfall"
 	"github.com/evenkeel-go/evenkeel/pipeline"
 	"github.com/evenkeel-go/evenkeel/policy"
 	"github.com/evenkeel-go/evenkeel/retry"
+	"github.com/evenkeel-go/evenkeel/waterfall"
 )
 
 // slow returns a policy that tells of calls that take longer than limit.
@@ -39,7 +39,7 @@ func (o outage) Error() string     { return string(o) }
 func (o outage) ErrorType() string { return "outage" }
 
 func main() {
-	tracing := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(waterfall.New(os.Stdout, waterfall.Config{Width: 80})))
+	tracing := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(waterfall.New(os.Stdout, waterfall.Config{})))
 	p := pipeline.Must(pipeline.New("reports", slow(50*time.Millisecond), retry.New(retry.Config{}))).
 		WithTracerProvider(tracing).
 		WithObserver(func(_ context.Context, event policy.Event) {

@@ -15,11 +15,11 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/evenkeel-go/evenkeel/breaker"
-	"github.com/evenkeel-go/evenkeel/examples/waterfall"
 	"github.com/evenkeel-go/evenkeel/pipeline"
 	"github.com/evenkeel-go/evenkeel/policy"
 	"github.com/evenkeel-go/evenkeel/retry"
 	"github.com/evenkeel-go/evenkeel/timeout"
+	"github.com/evenkeel-go/evenkeel/waterfall"
 )
 
 // An item is a row of the table.
@@ -61,7 +61,7 @@ func (db *database) query(ctx context.Context, id int) (item, error) {
 }
 
 func main() {
-	tracing := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(waterfall.New(os.Stdout, waterfall.Config{Width: 80})))
+	tracing := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(waterfall.New(os.Stdout, waterfall.Config{})))
 	p := pipeline.Must(pipeline.New("inventory",
 		timeout.New(timeout.Config{Limit: time.Second}),
 		retry.New(retry.Config{InitialInterval: 5 * time.Millisecond}),

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 
@@ -14,9 +13,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"golang.org/x/term"
 
-	"github.com/evenkeel-go/evenkeel/examples/waterfall"
+	"github.com/evenkeel-go/evenkeel/waterfall"
 )
 
 // A tracing has the traces printed, and sent on if the environment says where.
@@ -28,9 +26,11 @@ type tracing struct {
 
 func newTracing(ctx context.Context) (*tracing, error) {
 	t := &tracing{endpoint: os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")}
+	config := waterfall.Terminal(os.Stdout)
+	config.TraceIDs = true // as some traces link to others
 	options := []sdktrace.TracerProviderOption{
 		sdktrace.WithResource(resource.NewSchemaless(semconv.ServiceName("quickstart"))),
-		sdktrace.WithSpanProcessor(waterfall.New(&t.printed, waterfall.Config{Width: columns(), Color: colored()})),
+		sdktrace.WithSpanProcessor(waterfall.New(&t.printed, config)),
 	}
 	if t.endpoint != "" {
 		exporter, err := otlptracehttp.New(ctx)
@@ -54,23 +54,6 @@ func (t *tracing) close(w io.Writer) error {
 		fmt.Fprintf(w, "\nThe traces were sent to %s, as those of the service quickstart.\n", t.endpoint)
 	}
 	return nil
-}
-
-// columns returns the width of the terminal, or of the page that is written to
-// instead.
-func columns() int {
-	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil {
-		return n
-	}
-	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
-		return width
-	}
-	return 100
-}
-
-// colored reports whether standard output can show colors.
-func colored() bool {
-	return term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""
 }
 
 // A buffer is a [bytes.Buffer] that is safe for concurrent use.

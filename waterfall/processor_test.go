@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
-	"github.com/evenkeel-go/evenkeel/examples/waterfall"
+	"github.com/evenkeel-go/evenkeel/waterfall"
 )
 
 func TestProcessorPrintsWhenAllSpansHaveEnded(t *testing.T) {
@@ -33,7 +33,7 @@ func TestProcessorPrintsWhenAllSpansHaveEnded(t *testing.T) {
 	out.Reset()
 	_, after := tracer.Start(ctx, "after")
 	after.End()
-	if got, want := names(out.String()), "after"; got != want {
+	if got, want := names(out.String()), "after ↑root"; got != want {
 		t.Errorf("printed spans %q, want %q", got, want)
 	}
 }
@@ -43,18 +43,24 @@ func TestProcessorShutdownPrintsTheRest(t *testing.T) {
 	p := waterfall.New(&out, waterfall.Config{})
 	tracer := newRecorder(sdktrace.WithSpanProcessor(p)).tracer
 
-	ctx, _ := tracer.Start(t.Context(), "root")
+	ctx, root := tracer.Start(t.Context(), "root")
 	_, child := tracer.Start(ctx, "child")
 	child.End()
-	tracer.Start(t.Context(), "other root")
+	tracer.Start(t.Context(), "other")
 	if err := p.ForceFlush(t.Context()); err != nil || out.Len() > 0 {
 		t.Errorf("ForceFlush() = %v and printed %q, want nil and nothing", err, &out)
 	}
 	if err := p.Shutdown(t.Context()); err != nil {
 		t.Errorf("Shutdown() = %v, want nil", err)
 	}
-	if got, want := names(out.String()), "child"; got != want {
+	root.End()
+	_, late := tracer.Start(ctx, "late")
+	late.End()
+	if got, want := names(out.String()), "root child other"; got != want {
 		t.Errorf("printed spans %q, want %q", got, want)
+	}
+	if got := strings.Count(out.String(), "unfinished"); got != 2 {
+		t.Errorf("%d spans are shown as unfinished, want 2:\n%s", got, &out)
 	}
 }
 
@@ -79,7 +85,7 @@ func (recordOnly) ShouldSample(sdktrace.SamplingParameters) sdktrace.SamplingRes
 	return sdktrace.SamplingResult{Decision: sdktrace.RecordOnly}
 }
 
-func TestProcessorDropsTheOldestTraces(t *testing.T) {
+func TestProcessorDoesNotWaitForever(t *testing.T) {
 	var out strings.Builder
 	tracer := sdktrace.NewTracerProvider(
 		sdktrace.WithSpanProcessor(waterfall.New(&out, waterfall.Config{})),
@@ -91,12 +97,27 @@ func TestProcessorDropsTheOldestTraces(t *testing.T) {
 		_, span := tracer.Start(oldest, "child")
 		span.End()
 	}
+	if out.Len() > 0 {
+		t.Errorf("printed\n%s\nwant nothing as long as there are not more than 10,000 spans", &out)
+	}
 	_, third := tracer.Start(t.Context(), "third")
+	if got, want := names(out.String()), "first"+strings.Repeat(" child", 9_998); got != want {
+		t.Errorf("printed spans %.100q…, want %.100q…", got, want)
+	}
+	out.Reset()
 	first.End()
 	second.End()
 	third.End()
-	if got, want := names(out.String()), "second third"; got != want {
+	_, child := tracer.Start(oldest, "child")
+	child.End()
+	if got, want := names(out.String()), "second third child ↑first"; got != want {
 		t.Errorf("printed spans %q, want %q", got, want)
+	}
+
+	out.Reset()
+	tracer.Start(t.Context(), "fourth")
+	if out.Len() > 0 {
+		t.Errorf("printed\n%s\nwant nothing now that the others do not wait any more", &out)
 	}
 }
 
@@ -148,28 +169,29 @@ type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, errBroken }
 
-func TestProcessorLinksToEarlierTraces(t *testing.T) {
+// A link may lead to a span that has ended long ago, that is open, or that nobody knows.
+func TestProcessorGolden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out strings.Builder
-		r := newRecorder(sdktrace.WithSpanProcessor(waterfall.New(&out, waterfall.Config{Width: 40})))
-		r.run(t.Context(), step{name: "refresh", took: ms})
-		r.run(t.Context(), step{name: "wait", link: "refresh", took: ms, steps: []step{{name: "child", took: ms}}})
-		want := "" +
-			"refresh  1ms  " + strings.Repeat("━", 26) + "\n\n" +
-			"wait      2ms  ─────────────────────────\n" +
-			"→ link to refresh\n" +
-			"└─ child  1ms  ━━━━━━━━━━━━╸\n\n"
-		if got := out.String(); got != want {
-			t.Errorf("printed\n%s\nwant\n%s", got, want)
-		}
+		r := newRecorder(sdktrace.WithSpanProcessor(waterfall.New(&out, waterfall.Config{Width: 80, TraceIDs: true})))
+		r.run(t.Context(), recovered)
+		r.run(t.Context(), rejected)
+		ctx, root := r.tracer.Start(t.Context(), "GetOrder")
+		_, r.seen["auth"] = r.tracer.Start(ctx, "auth")
+		r.run(t.Context(), proactive)
+		r.seen["auth"].End()
+		root.End()
+		golden(t, "processor", out.String())
 	})
 }
 
-// names returns the names of the spans in a printed waterfall.
+// names returns the first words of the spans in a printed waterfall, and of what they
+// say of their parents.
 func names(printed string) string {
 	var names []string
 	for line := range strings.Lines(printed) {
-		if fields := strings.Fields(strings.TrimLeft(line, " │├└─")); len(fields) > 0 {
+		line = strings.ReplaceAll(strings.TrimLeft(line, " │├└─"), "↑ ", "↑")
+		if fields := strings.Fields(line); len(fields) > 0 {
 			names = append(names, fields[0])
 		}
 	}

@@ -1,11 +1,9 @@
 package waterfall
 
 import (
-	"slices"
 	"strings"
 	"time"
 
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -16,12 +14,20 @@ type axis struct {
 	width  int
 }
 
-func newAxis(spans []sdktrace.ReadOnlySpan, width int) axis {
-	if len(spans) == 0 {
-		return axis{}
+func newAxis(roots []*node, width int) axis {
+	start, end := roots[0].start, roots[0].start
+	for _, root := range roots {
+		root.walk(func(n *node) {
+			if n.start.Before(start) {
+				start = n.start // before that of its parent
+			}
+			for _, t := range []time.Time{n.start, n.end} {
+				if end.Before(t) {
+					end = t
+				}
+			}
+		})
 	}
-	start := slices.MinFunc(spans, byStart).StartTime()
-	end := slices.MaxFunc(spans, byEnd).EndTime()
 	return axis{start, max(end.Sub(start), 1), width}
 }
 
@@ -32,17 +38,22 @@ func (a axis) halves(t time.Time) int {
 
 // bar returns the bar of n, at least half a column long, with the space before it.
 func (a axis) bar(n *node, pen pen) string {
-	from := min(a.halves(n.StartTime()), 2*a.width-1)
-	to := max(a.halves(n.EndTime()), from+1)
-
+	from := min(a.halves(n.start), 2*a.width-1)
+	to := 2 * a.width
 	right, full, left, paint := "╶", "─", "╴", pen.dim
-	if len(n.children) == 0 {
+	switch {
+	case n.unfinished():
+		full = "┄"
+	case len(n.children) == 0:
 		right, full, left, paint = "╺", "━", "╸", pen.plain
 	}
+	if !n.unfinished() {
+		to = max(a.halves(n.end), from+1)
+	}
 	switch {
-	case n.failed():
+	case n.failed:
 		paint = pen.red
-	case n.SpanKind() == trace.SpanKindClient:
+	case n.kind == trace.SpanKindClient:
 		paint = pen.cyan
 	}
 	bar := strings.Repeat(right, from%2) + strings.Repeat(full, to/2-(from+1)/2) + strings.Repeat(left, to%2)
