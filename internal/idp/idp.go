@@ -56,6 +56,10 @@ type Config struct {
 	// Public says that the client does not authenticate itself when it refreshes
 	// (RFC 6749, section 2.1). Its secret is then good for introspection only.
 	Public bool
+
+	// Wrap returns the handler of all requests, given the server's own, say to trace
+	// them. Default: the server's own.
+	Wrap func(http.Handler) http.Handler
 }
 
 // A Server is a running OpenID provider with one client and one user. Make one
@@ -130,6 +134,9 @@ func (s *Server) setUp(c Config) (err error) {
 	mux.Handle("GET "+endpoints.JwksURI.Relative(), s.provider)
 	mux.Handle("GET /.well-known/openid-configuration", s.provider)
 	s.http.Handler = mux
+	if c.Wrap != nil {
+		s.http.Handler = c.Wrap(mux)
+	}
 	s.http.BaseContext = func(net.Listener) context.Context { return untraced(context.Background()) }
 	s.http.ErrorLog = log.New(io.Discard, "", 0)
 	return nil

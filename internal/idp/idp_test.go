@@ -7,6 +7,7 @@ import (
 	"log"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -284,6 +285,22 @@ func TestQuiet(t *testing.T) {
 	}
 	if got := len(spans.Ended()); got > 0 {
 		t.Errorf("recorded %d spans, want 0", got)
+	}
+}
+
+func TestWrap(t *testing.T) {
+	var seen []string
+	s, ctx := start(t, idp.Config{Wrap: func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			seen = append(seen, r.Method+" "+r.URL.Path)
+			h.ServeHTTP(w, r)
+		})
+	}})
+	if _, err := refresh(ctx, s, grant(t, ctx, s).RefreshToken); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"POST /oauth/token"}; !slices.Equal(seen, want) {
+		t.Errorf("saw requests %q, want %q", seen, want)
 	}
 }
 
