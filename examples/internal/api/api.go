@@ -32,6 +32,10 @@ type Config struct {
 	// [idp.ErrInvalidToken] is answered 401, any other 503. Default: nobody needs
 	// a token.
 	Verify func(ctx context.Context, token string) error
+
+	// Wrap returns the handler of all requests, given the server's own, say to trace
+	// them. Default: the server's own.
+	Wrap func(http.Handler) http.Handler
 }
 
 // A Server is a running API: GET /orders/{id} answers an order in JSON. Make one
@@ -48,6 +52,7 @@ type Server struct {
 	running sync.WaitGroup
 
 	mu       sync.Mutex // guards the fields below
+	listener net.Listener
 	requests int
 	script   []Fault
 	outage   Fault
@@ -64,10 +69,39 @@ func Start(config Config) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /orders/{id}", s.order)
 	s.http.Handler = s.faulty(s.authorized(mux))
+	if config.Wrap != nil {
+		s.http.Handler = config.Wrap(s.http.Handler)
+	}
 	s.http.ErrorLog = log.New(io.Discard, "", 0)
 	s.http.SetKeepAlivesEnabled(false)
-	s.running.Go(func() { _ = s.http.Serve(listener) })
+	s.serve(listener)
 	return s, nil
+}
+
+func (s *Server) serve(listener net.Listener) {
+	s.listener = listener
+	s.running.Go(func() { _ = s.http.Serve(listener) })
+}
+
+// Down has the server refuse connections, as if its machine were down, until it is
+// told to be [Server.Up] again. Requests under way go on.
+func (s *Server) Down() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.listener.Close() // again, if it is down already
+}
+
+// Up has a server that is down take connections again, on the same port. It fails if
+// somebody else has taken that.
+func (s *Server) Up() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	listener, err := net.Listen("tcp", s.listener.Addr().String())
+	if err != nil {
+		return fmt.Errorf("api: %w", err)
+	}
+	s.serve(listener)
+	return nil
 }
 
 // Close stops the server and cuts off the requests that it is serving.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -145,6 +147,44 @@ func TestOutage(t *testing.T) {
 	}
 	if took := time.Since(begin); took < 50*time.Millisecond {
 		t.Errorf("the outage took %v, want at least 50ms", took)
+	}
+}
+
+func TestDownAndUp(t *testing.T) {
+	s := start(t, api.Config{})
+	for range 2 {
+		s.Down()
+		if _, err := send(t.Context(), s, ""); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("error of a server that is down is %v, want %v", err, syscall.ECONNREFUSED)
+		}
+		if err := s.Up(); err != nil {
+			t.Fatal(err)
+		}
+		if got := get(t, s, "").StatusCode; got != 200 {
+			t.Errorf("status of a server that is up again is %d, want 200", got)
+		}
+	}
+	if err := s.Up(); err == nil {
+		t.Error("Up() = nil of a server that is up, want an error")
+	}
+	s.Down()
+	s.Close()
+}
+
+func TestWrap(t *testing.T) {
+	var seen []int
+	s := start(t, api.Config{Wrap: func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			recorder := httptest.NewRecorder()
+			h.ServeHTTP(recorder, r)
+			seen = append(seen, recorder.Code)
+		})
+	}})
+	s.Fail(api.Unavailable(0))
+	get(t, s, "")
+	get(t, s, "")
+	if want := []int{503, 200}; !slices.Equal(seen, want) {
+		t.Errorf("wrapped handler answered %d, want %d", seen, want)
 	}
 }
 
