@@ -6,10 +6,12 @@ require (
 	github.com/evenkeel-go/evenkeel v0.0.0
 	github.com/evenkeel-go/evenkeel/auth/redisstore v0.0.0
 	github.com/evenkeel-go/evenkeel/internal/idp v0.0.0
+	github.com/evenkeel-go/evenkeel/internal/jaeger v0.0.0
 	github.com/evenkeel-go/evenkeel/waterfall v0.0.0
 	github.com/redis/go-redis/v9 v9.23.0
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.72.0
 	go.opentelemetry.io/otel v1.47.0
+	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc v1.47.0
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp v1.47.0
 	go.opentelemetry.io/otel/sdk v1.47.0
 	go.opentelemetry.io/otel/trace v1.47.0
@@ -56,5 +58,6 @@ replace (
 	github.com/evenkeel-go/evenkeel => ../
 	github.com/evenkeel-go/evenkeel/auth/redisstore => ../auth/redisstore
 	github.com/evenkeel-go/evenkeel/internal/idp => ../internal/idp
+	github.com/evenkeel-go/evenkeel/internal/jaeger => ../internal/jaeger
 	github.com/evenkeel-go/evenkeel/waterfall => ../waterfall
 )
