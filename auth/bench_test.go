@@ -23,7 +23,7 @@ func succeed(context.Context, policy.Call) error { return nil }
 
 func use(context.Context, *oauth2.Token) error { return nil }
 
-func TestAuth8FreshPathAllocates(t *testing.T) {
+func TestAuth08FreshPathAllocates(t *testing.T) {
 	p, ctx := newFresh(), t.Context()
 	_ = p.Do(ctx, testCall, succeed)
 	if got := testing.AllocsPerRun(100, func() { _ = p.Use(ctx, use) }); got != 0 {

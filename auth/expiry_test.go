@@ -16,7 +16,7 @@ import (
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
-func TestAuth9ShortLifetime(t *testing.T) {
+func TestAuth09ShortLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		as := &server{expiresIn: "8"}
 		p := as.policy()
@@ -31,7 +31,7 @@ func TestAuth9ShortLifetime(t *testing.T) {
 	})
 }
 
-func TestAuth9Skew(t *testing.T) {
+func TestAuth09Skew(t *testing.T) {
 	tests := []struct {
 		expiresIn string
 		roundTrip time.Duration
@@ -134,7 +134,7 @@ func TestAuth30RefreshTokenOfABadAnswerIsKept(t *testing.T) {
 	})
 }
 
-func TestAuth9SourcesOfUsers(t *testing.T) {
+func TestAuth09SourcesOfUsers(t *testing.T) {
 	tests := map[string]func() *oauth2.Token{
 		"ExpiresIn": func() *oauth2.Token { return &oauth2.Token{ExpiresIn: 100} },
 		"Expiry": func() *oauth2.Token {

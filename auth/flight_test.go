@@ -21,7 +21,7 @@ import (
 
 var testCall = policy.Call{Name: "orders.get", Key: apiKey}
 
-func TestAuth1OneRequestForAColdCache(t *testing.T) {
+func TestAuth01OneRequestForAColdCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		as, rs := &server{delay: time.Second}, &api{}
 		p := as.policy()
@@ -43,7 +43,7 @@ func TestAuth1OneRequestForAColdCache(t *testing.T) {
 	})
 }
 
-func TestAuth4LeaderLeaves(t *testing.T) {
+func TestAuth04LeaderLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		as, rs := &server{delay: 2 * time.Second}, &api{}
 		p := as.policy()
@@ -77,7 +77,7 @@ func TestAuth4LeaderLeaves(t *testing.T) {
 	})
 }
 
-func TestAuth4FlightHasATimeoutOfItsOwn(t *testing.T) {
+func TestAuth04FlightHasATimeoutOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		as := &server{delay: time.Hour}
 		p := as.policy()
@@ -94,7 +94,7 @@ func TestAuth4FlightHasATimeoutOfItsOwn(t *testing.T) {
 
 // A source that does not heed its context keeps nobody waiting, but what it
 // brings in the end is kept, and it is not called a second time meanwhile.
-func TestAuth4SourceThatIgnoresItsContext(t *testing.T) {
+func TestAuth04SourceThatIgnoresItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
 		p := auth.New(auth.Config{Timeout: time.Second, Source: source(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
@@ -119,7 +119,7 @@ func TestAuth4SourceThatIgnoresItsContext(t *testing.T) {
 	})
 }
 
-func TestAuth5WaitersKeepTheirDeadlines(t *testing.T) {
+func TestAuth05WaitersKeepTheirDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		as, rs := &server{delay: 2 * time.Second}, &api{}
 		p := as.policy()
@@ -149,7 +149,7 @@ func TestAuth5WaitersKeepTheirDeadlines(t *testing.T) {
 	})
 }
 
-func TestAuth5NoFlightForThoseWhoHaveLeft(t *testing.T) {
+func TestAuth05NoFlightForThoseWhoHaveLeft(t *testing.T) {
 	as := &server{}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := errors.New("shutting down")
@@ -160,7 +160,7 @@ func TestAuth5NoFlightForThoseWhoHaveLeft(t *testing.T) {
 	}
 }
 
-func TestAuth6OneFailureForAll(t *testing.T) {
+func TestAuth06OneFailureForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		as := &server{delay: time.Second, answer: func(int, url.Values) (int, string) { return 500, "" }}
 		p := as.policy()
@@ -181,7 +181,7 @@ func TestAuth6OneFailureForAll(t *testing.T) {
 	})
 }
 
-func TestAuth7PanicAndGoexit(t *testing.T) {
+func TestAuth07PanicAndGoexit(t *testing.T) {
 	tests := map[string]func(){
 		"panic":         func() { panic("CANARY") },
 		"runtime error": func() { _ = make([]int, 1)[len(tokenURL)] },

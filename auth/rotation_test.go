@@ -35,7 +35,7 @@ func (s *server) spent() string {
 	return strings.Join(tokens, " ")
 }
 
-func TestAuth1SetTokenSpendsNoRefreshTokenTwice(t *testing.T) {
+func TestAuth01SetTokenSpendsNoRefreshTokenTwice(t *testing.T) {
 	for name, token := range map[string]*oauth2.Token{
 		"an access token alone":            {AccessToken: "NEW"},
 		"the refresh token of the flight":  {RefreshToken: "RT1"},
@@ -409,7 +409,7 @@ func TestAuth25SetTokenIsUsedThoughAnOverdueOneComes(t *testing.T) {
 	})
 }
 
-func TestAuth5NobodyWaitsForEverIfATokenIsSetAsAFlightIsOverdue(t *testing.T) {
+func TestAuth05NobodyWaitsForEverIfATokenIsSetAsAFlightIsOverdue(t *testing.T) {
 	for range 300 {
 		synctest.Test(t, func(t *testing.T) {
 			hung := make(chan struct{})
@@ -433,7 +433,7 @@ func TestAuth5NobodyWaitsForEverIfATokenIsSetAsAFlightIsOverdue(t *testing.T) {
 	}
 }
 
-func TestAuth1SetTokenSpendsNoRefreshTokenOfAForeignSourceTwice(t *testing.T) {
+func TestAuth01SetTokenSpendsNoRefreshTokenOfAForeignSourceTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var spent []string
@@ -515,7 +515,7 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-func TestAuth7BaseTransportWithoutAnAnswer(t *testing.T) {
+func TestAuth07BaseTransportWithoutAnAnswer(t *testing.T) {
 	for _, response := range []*http.Response{nil, {StatusCode: http.StatusOK}} {
 		client := &http.Client{Transport: transportFunc(func(*http.Request) (*http.Response, error) { return response, nil })}
 		source := auth.RefreshToken{TokenURL: "https://login.example.com/token", ClientID: "client", RefreshToken: "RT1", HTTPClient: client}
