@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -135,15 +136,14 @@ func refreshIn(token *oauth2.Token) time.Duration {
 }
 
 // softAge returns when a token that lives and is usable for so long is to be
-// replaced ahead of time: after 75 % to 85 % of its life, at random, so that
-// those who start together do not come back together; or when the server says.
-// Of lives so short that this is hardly sooner than the end, it leaves a rest.
+// replaced ahead of time: after 75 % to 85 % of its life, or in as long a time from
+// when the server wants it, at random, so that those who start together do not come
+// back together. Where that is hardly sooner than the end, it is as much earlier as
+// leaves a rest.
 func softAge(lifetime, usable, wanted time.Duration) time.Duration {
-	soft := lifetime/4*3 + rand.N(lifetime/10+1)
-	if wanted > 0 {
-		soft = wanted + rand.N(wanted/10+1)
-	}
-	return min(soft, usable-usable/10-rand.N(usable/10+1))
+	spread := lifetime / 10
+	last := cmp.Or(wanted, lifetime/4*3) + spread
+	return min(last, usable-usable/10) - rand.N(spread+1)
 }
 
 var (
