@@ -114,6 +114,7 @@ type flightOf struct{ *grant }
 // half way may have cost the refresh token.
 func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 	defer g.running.Done()
+	origin := ctx
 	if f.why == proactive {
 		ctx = call.Detach(ctx) // nobody waits for it
 	} else {
@@ -141,7 +142,7 @@ func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 			err = cleaned
 		}
 		last, next, failure := g.settle(f, arrival, err)
-		g.keep(ctx, call)
+		g.keep(origin, call)
 		byLeader := f.told.CompareAndSwap(leaderTells, decided)
 		last.land(next, failure)
 		if !byLeader {

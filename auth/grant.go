@@ -252,7 +252,9 @@ func (g *grant) invalidate(accessToken string) {
 // keep has the current generation renewed in time, if there is one, whether
 // there are calls or not. It goes on with the values of ctx.
 func (g *grant) keep(ctx context.Context, call policy.Call) {
-	ctx = context.WithoutCancel(ctx)
+	if ctx.Done() != nil { // or else it would grow with each renewal
+		ctx = context.WithoutCancel(ctx)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	current := g.current.Load()
