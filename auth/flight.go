@@ -277,8 +277,8 @@ func (g *grant) fail(f *flight, err error) *AuthError {
 		return stepUpFailure(err)
 	}
 	g.failure = g.failed(err)
-	if current := g.current.Load(); current.fresh() {
-		// It stays in use, and is renewed when the pause is over.
+	if current := g.current.Load(); current != nil {
+		// It stays in use while it is fresh, and is renewed when the pause is over.
 		again := unlimited
 		if !g.failure.until.IsZero() {
 			again = g.failure.until.Sub(current.asked)

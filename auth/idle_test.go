@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -74,6 +75,55 @@ func TestAuth13KeepWarm(t *testing.T) {
 				time.Sleep(100 * time.Hour)
 				if got := as.count(); got != renewed {
 					t.Errorf("%d token requests after Close, want none", got-renewed)
+				}
+			})
+		})
+	}
+}
+
+func TestAuth13KeepWarmAfterFailures(t *testing.T) {
+	tests := []struct {
+		name   string
+		status int
+		body   string
+		most   int // token requests in 10 hours of failures
+		after  bool
+	}{
+		{"lost grant", 400, `{"error":"invalid_grant"}`, 1, false},
+		{"unknown client", 401, `{"error":"invalid_client"}`, 10 * 60, true},
+		{"outage", 503, "", 10 * 60 * 4, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var failing atomic.Bool
+				as, rs := &server{}, &api{}
+				as.answer = func(int, url.Values) (int, string) {
+					if failing.Load() {
+						return tt.status, tt.body
+					}
+					return 0, ""
+				}
+				p := auth.New(auth.Config{Source: as.refreshToken(), KeepWarm: true})
+				_ = p.Do(t.Context(), testCall, succeed)
+				failing.Store(true)
+				time.Sleep(10 * time.Hour)
+				if n := as.count() - 1; n < 1 || n > tt.most {
+					t.Errorf("%d token requests while they fail, want 1 to %d", n, tt.most)
+				}
+				failing.Store(false)
+				time.Sleep(time.Hour)
+				failed := as.count()
+				start := time.Now()
+				err := p.Do(t.Context(), testCall, rs.do)
+				if tt.after && (err != nil || as.count() != failed || time.Since(start) != 0) {
+					t.Errorf("after the failures Do() = %v with %d token requests, want nil with none, as the token was kept warm", err, as.count()-failed)
+				}
+				if !tt.after && !errors.Is(err, auth.ErrReauthRequired) {
+					t.Errorf("Do() = %v, want %v", err, auth.ErrReauthRequired)
+				}
+				if err := p.Close(t.Context()); err != nil {
+					t.Error(err)
 				}
 			})
 		})
