@@ -43,7 +43,7 @@ func isAnswer(err error, code string) bool {
 // 5: the request is wrong and will stay so.
 var terminalCodes = []string{
 	"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
-	"invalid_scope", "invalid_target", "invalid_dpop_proof",
+	"invalid_scope", "invalid_target", badProof,
 }
 
 // Codes that pass. They are those of the authorization endpoint (RFC 6749,

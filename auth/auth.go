@@ -58,10 +58,13 @@ type Config struct {
 	// StepUp is asked for another token if the API says that the one it got is
 	// good, but not enough: a 401 with claims, with
 	// insufficient_user_authentication (RFC 9470, section 3), or with another error
-	// than invalid_token. It gets the last token with its refresh token, and the
-	// challenges, which are what the server sent; one call at a time, and no more often than refused
-	// tokens are replaced. The call is then made once more. With a nil token and a nil error the refusal
-	// remains the call's result. Default: the refusal is the call's result.
+	// that is about neither an invalid token nor a proof. It gets the last token with
+	// its refresh token, and the challenges, which are what the server sent, so they
+	// belong in no error: the text of StepUp's errors appears in those of calls. It has
+	// to return within Timeout. There is one call at a time, and no more often than
+	// refused tokens are replaced. The call is then made once more. With a nil token and
+	// a nil error the refusal remains the call's result. Default: the refusal is the
+	// call's result.
 	StepUp func(ctx context.Context, old *oauth2.Token, challenges []Challenge) (*oauth2.Token, error) `json:"-" yaml:"-"`
 
 	// Store is where the grant is kept, for replicas of the program to share, and

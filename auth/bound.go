@@ -11,6 +11,7 @@ import (
 const (
 	dpopScheme = "DPoP" // in the Authorization header, and as type of token (RFC 9449, sections 5 and 7.1)
 	needsNonce = "use_dpop_nonce"
+	badProof   = "invalid_dpop_proof"
 )
 
 var errNotBound = errors.New("the token is not bound to a key: want one of type DPoP") // RFC 9449, section 5

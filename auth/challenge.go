@@ -58,7 +58,7 @@ func judge(challenges []Challenge, scheme string, steps bool) verdict {
 			return notEnough
 		case code == "", code == "invalid_token":
 			v = refused
-		case steps: // insufficient_user_authentication (RFC 9470), insufficient_scope
+		case steps && code != needsNonce && code != badProof: // insufficient_user_authentication (RFC 9470), insufficient_scope
 			return notEnough
 		default:
 			return good
