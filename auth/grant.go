@@ -211,6 +211,7 @@ func (g *grant) joinStepUp(refused *generation, challenges []Challenge) (f *flig
 	case !g.guard.admit(time.Now()):
 		return over(refused, nil), false
 	}
+	g.guard.weak = refused.header
 	g.guarded.Store(true)
 	return g.begin(stepUp, handler{g.stepUp, challenges}), true
 }
@@ -335,7 +336,7 @@ func (g *grant) accepted(accepted *generation) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.current.Load() == accepted {
-		g.guarded.Store(!g.guard.lift(time.Now()))
+		g.guarded.Store(!g.guard.lift(accepted.header, time.Now()))
 	}
 }
 

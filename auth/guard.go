@@ -14,6 +14,10 @@ type guard struct {
 	// how often the wait may be lifted is limited, too.
 	lifted int
 	since  time.Time
+
+	// A token that is not enough for one thing was so before for others. That it is
+	// accepted there says nothing.
+	weak string // the header of the last token that was not enough
 }
 
 const (
@@ -37,9 +41,12 @@ func (g *guard) admit(now time.Time) bool {
 // forgive takes back the last replacement that was admitted.
 func (g *guard) forgive() { g.wait, g.until = g.former, time.Time{} }
 
-// lift ends the wait, as a token has been accepted, and reports whether it
-// did.
-func (g *guard) lift(now time.Time) bool {
+// lift ends the wait, as the token in the given header has been accepted, and
+// reports whether there is none any more.
+func (g *guard) lift(header string, now time.Time) bool {
+	if header == g.weak {
+		return !now.Before(g.until)
+	}
 	if now.Sub(g.since) >= maxGuard {
 		g.lifted, g.since = 0, now
 	}
