@@ -6,4 +6,5 @@ var (
 	ParseRecords    = parseRecords
 	FormatRecords   = formatRecords
 	TryLock         = tryLock
+	JWTExpiry       = jwtExpiry
 )
