@@ -120,10 +120,11 @@ func (e *AuthError) sentinel() error {
 }
 
 // reason returns what kept the token from coming, for the span of the flight; it
-// is no failure of the flight if its outcome is not wanted any more.
+// is no failure of the flight if its outcome is not wanted any more, or if there is
+// just no better token.
 func (e *AuthError) reason() error {
 	switch {
-	case e == nil, e == errSuperseded:
+	case e == nil, e == errSuperseded, e == errNoStepUp:
 		return nil
 	case policy.ErrorType(e.Err) == "_OTHER":
 		return e
