@@ -58,6 +58,9 @@ func (s ClientCredentials) MarshalYAML() (any, error) { return s.masked(), nil }
 // Format keeps what is known of the source to itself.
 func (s tokenSource) Format(f fmt.State, verb rune) { format(f, verb, fmt.Sprintf("%T", s.source)) }
 
+// Format prints b as its policy, as contexts print all that they hold.
+func (b boundPolicy) Format(f fmt.State, verb rune) { b.policy.Format(f, verb) }
+
 func format(f fmt.State, verb rune, v any) { _, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), v) }
 
 func mask(secret string) string {

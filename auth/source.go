@@ -35,7 +35,8 @@ type Source interface {
 // 6), and those that the server gives out in its place.
 //
 // Printed, it shows no secrets. Beware of unexported fields, though: package
-// fmt asks their values for no methods, so there use a pointer.
+// fmt asks their values for no methods, and with verbs such as %s it follows even a
+// pointer there. Keep the [Policy] in such a field, which is safe, and not the source.
 type RefreshToken struct {
 	// TokenURL is the token endpoint. It must be https, or on loopback.
 	TokenURL string `json:"token_url" yaml:"token_url"`
@@ -149,7 +150,8 @@ func (s RefreshToken) endpoint() endpoint {
 // with [ErrReauthRequired].
 //
 // Printed, it shows no secrets. Beware of unexported fields, though: package
-// fmt asks their values for no methods, so there use a pointer.
+// fmt asks their values for no methods, and with verbs such as %s it follows even a
+// pointer there. Keep the [Policy] in such a field, which is safe, and not the source.
 type ClientCredentials struct {
 	// TokenURL is the token endpoint. It must be https, or on loopback.
 	TokenURL string `json:"token_url" yaml:"token_url"`
