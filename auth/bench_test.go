@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -13,58 +16,109 @@ import (
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
-func newFresh() *auth.Policy {
-	return auth.New(auth.Config{Source: source(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+// newFresh returns a policy whose tokens last for ever.
+func newFresh(config auth.Config) *auth.Policy {
+	config.Source = source(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
 		return &oauth2.Token{AccessToken: "AT", ExpiresIn: 1 << 30}, nil
-	})})
+	})
+	return auth.New(config)
 }
 
 func succeed(context.Context, policy.Call) error { return nil }
 
 func use(context.Context, *oauth2.Token) error { return nil }
 
+// freshPaths are the ways to use a token that is there.
+var freshPaths = []struct {
+	name   string
+	allocs float64 // at most
+	use    func(ctx context.Context, p *auth.Policy) error
+}{
+	{"Token", 0, func(ctx context.Context, p *auth.Policy) error { _, err := p.Token(ctx); return err }},
+	{"Use", 0, func(ctx context.Context, p *auth.Policy) error { return p.Use(ctx, use) }},
+	{"Do", 2, func(ctx context.Context, p *auth.Policy) error { return p.Do(ctx, testCall, succeed) }}, // the header, and the call that carries it
+}
+
 func TestAuth08FreshPathAllocates(t *testing.T) {
-	p, ctx := newFresh(), t.Context()
-	_ = p.Do(ctx, testCall, succeed)
-	if got := testing.AllocsPerRun(100, func() { _ = p.Use(ctx, use) }); got != 0 {
-		t.Errorf("Use allocates %v times, want 0", got)
+	configs := map[string]auth.Config{
+		"default":    {},
+		"everything": {MaxAge: time.Hour, JWTExpiry: true, KeepWarm: true, Origins: []string{apiKey}, StepUp: (&stepper{}).stepUp},
 	}
-	if got := testing.AllocsPerRun(100, func() { _ = p.Do(ctx, testCall, succeed) }); got > 2 {
-		t.Errorf("Do allocates %v times, want at most 2: the header, and the call that carries it", got)
+	for name, config := range configs {
+		for _, path := range freshPaths {
+			t.Run(path.name+" "+name, func(t *testing.T) {
+				p, ctx := newFresh(config), t.Context()
+				if got := testing.AllocsPerRun(100, func() { _ = path.use(ctx, p) }); got > path.allocs {
+					t.Errorf("it allocates %v times, want at most %v", got, path.allocs)
+				}
+				if err := p.Close(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 	}
 }
 
+// Nobody who has a token waits for whoever gets the next one, nor for each other: a
+// call that holds on to its token keeps no lock.
+func TestAuth08FreshPathHoldsNoLock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hung := make(chan struct{})
+		as := &server{}
+		p := as.policy()
+		_ = p.Do(t.Context(), testCall, succeed)
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				_ = p.Do(t.Context(), testCall, func(context.Context, policy.Call) error { <-hung; return nil })
+			})
+		}
+		synctest.Wait()
+		for _, path := range freshPaths {
+			if err := path.use(t.Context(), p); err != nil {
+				t.Errorf("%s = %v, want nil", path.name, err)
+			}
+		}
+		p.Invalidate(&oauth2.Token{AccessToken: "AT1"})
+		if got := tokenOf(t, p); got != "AT2" {
+			t.Errorf("the token is %s, want AT2", got)
+		}
+		close(hung)
+		wg.Wait()
+	})
+}
+
+// With 64 goroutines an operation is to take no longer than with one, and less if
+// there are processors for them.
 func BenchmarkFresh(b *testing.B) {
-	p := newFresh()
-	if err := p.Do(b.Context(), testCall, succeed); err != nil {
-		b.Fatal(err)
-	}
-	b.Run("Use", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := p.Use(b.Context(), use); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("Do", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := p.Do(b.Context(), testCall, succeed); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("Do in parallel", func(b *testing.B) {
-		b.ReportAllocs()
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				if err := p.Do(b.Context(), testCall, succeed); err != nil {
-					b.Error(err)
+	for _, path := range freshPaths {
+		for _, goroutines := range []int{1, 64} {
+			b.Run(fmt.Sprintf("%s/goroutines=%d", path.name, goroutines), func(b *testing.B) {
+				p := newFresh(auth.Config{})
+				if err := path.use(b.Context(), p); err != nil {
+					b.Fatal(err)
 				}
-			}
-		})
-	})
+				b.ReportAllocs()
+				if goroutines == 1 {
+					for b.Loop() {
+						if err := path.use(b.Context(), p); err != nil {
+							b.Fatal(err)
+						}
+					}
+					return
+				}
+				b.SetParallelism(max(1, goroutines/runtime.GOMAXPROCS(0)))
+				b.RunParallel(func(pb *testing.PB) {
+					ctx := b.Context()
+					for pb.Next() {
+						if err := path.use(ctx, p); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			})
+		}
+	}
 }
 
 func newKeyedFresh() *auth.Keyed {
