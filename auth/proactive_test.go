@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"sync"
 	"testing"
@@ -131,6 +132,28 @@ func TestAuth11OneRefreshForAll(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A refusal is answered by the refresh that is under way even when another one
+// would have to wait.
+func TestAuth11RefreshUnderWayIsForThoseWhoAreRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		p := auth.New(auth.Config{Source: source(func(context.Context, *oauth2.Token) (*oauth2.Token, error) {
+			if asked++; asked == 3 {
+				time.Sleep(5 * time.Second)
+			}
+			token := &oauth2.Token{AccessToken: fmt.Sprint("AT", asked), ExpiresIn: 40}
+			return token.WithExtra(map[string]any{"refresh_in": 1.0}), nil
+		})})
+		_ = p.Do(t.Context(), testCall, (&api{refuses: refuseAll}).do) // AT2 must not be replaced for 10s
+		time.Sleep(6 * time.Second)
+		_ = tokenOf(t, p) // the refresh begins
+		rs := &api{refuses: refuse("AT2")}
+		if err := p.Do(t.Context(), testCall, rs.do); err != nil || rs.tokens() != "AT2 AT3" || asked != 3 {
+			t.Errorf("Do() = %v with tokens %q after %d token requests, want nil with AT2 and AT3 after 3", err, rs.tokens(), asked)
+		}
+	})
 }
 
 // A refresh that nobody waits for outlives the call that began it.
