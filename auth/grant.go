@@ -324,8 +324,13 @@ func (g *grant) wait(ctx context.Context) error {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
-		return errUnfinished(context.Cause(ctx))
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.flight == nil && (g.fleet == nil || !g.fleet.keeps()) {
+		return nil
+	}
+	return errUnfinished(context.Cause(ctx))
 }
 
 // accepted takes note that the server has accepted a generation.

@@ -184,6 +184,31 @@ func TestAuth13CloseWaitsForAFlight(t *testing.T) {
 	})
 }
 
+// A context that has ended is no obstacle if there is nothing to wait for.
+func TestAuth13CloseOfAnIdlePolicy(t *testing.T) {
+	for name, store := range map[string]auth.Store{"alone": nil, "with a store": new(auth.MemoryStore)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				config := auth.Config{Source: (&server{}).refreshToken(), Store: store, KeepWarm: true}
+				if store != nil {
+					config.Grant = "grant"
+				}
+				p := auth.New(config)
+				if err := p.Do(t.Context(), testCall, succeed); err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				for range 100 {
+					if err := p.Close(ctx); err != nil {
+						t.Fatalf("Close() = %v, want nil", err)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestAuth13ClosedPolicyAsksForNothing(t *testing.T) {
 	closed := func(err error) bool {
 		_, ok := errors.AsType[*auth.AuthError](err)
