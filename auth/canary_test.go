@@ -93,6 +93,7 @@ type world struct {
 	api    *pipeline.Pipeline
 	client *http.Client
 	spans  *tracetest.InMemoryExporter
+	other  *signals // metrics and logs
 
 	mu     sync.Mutex
 	logins int
@@ -125,7 +126,7 @@ var clients = map[string]struct {
 
 func newWorld(t *testing.T, setClient func(*auth.RefreshToken)) *world {
 	t.Helper()
-	w := &world{spans: tracetest.NewInMemoryExporter(), code: "invalid_token"}
+	w := &world{spans: tracetest.NewInMemoryExporter(), other: new(signals), code: "invalid_token"}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(w.spans))
 	hear := func(_ context.Context, event policy.Event) {
 		w.mu.Lock()
@@ -133,7 +134,8 @@ func newWorld(t *testing.T, setClient func(*auth.RefreshToken)) *world {
 		w.heard = append(w.heard, event)
 	}
 	traced := func(name string, policies ...policy.Policy) *pipeline.Pipeline {
-		return pipeline.Must(pipeline.New(name, policies...)).WithTracerProvider(provider).WithObserver(hear)
+		return pipeline.Must(pipeline.New(name, policies...)).WithTracerProvider(provider).WithMeterProvider(metrics{signals: w.other}).
+			WithLoggerProvider(logs{signals: w.other}).WithObserver(hear)
 	}
 	w.source = auth.RefreshToken{TokenURL: tokenURL, ClientID: "client", RefreshToken: "CANARY-RT1", Params: url.Values{"resource": {"CANARY-PARAM"}}}
 	w.source.HTTPClient = &http.Client{Transport: traced("login", retry.New(retry.Config{MaxAttempts: 1})).Transport(roundTripper(w.serveLogin))}
@@ -412,7 +414,11 @@ func (w *world) wantNoneShown(t *testing.T, errs []error) {
 			t.Errorf("span %s shows a secret: %s", span.Name, text)
 		}
 	}
-	if len(spans) == 0 {
-		t.Error("no spans, want those of the calls")
+	metered := w.other.String()
+	if way, _ := shows(metered); way != "" {
+		t.Errorf("a metric or log shows a secret: %s", metered)
+	}
+	if len(spans) == 0 || !strings.Contains(metered, "evenkeel.") {
+		t.Errorf("%d spans, and metrics and logs %q, want those of the calls", len(spans), metered)
 	}
 }

@@ -31,7 +31,6 @@ func TestAuth10RefreshesAreSpread(t *testing.T) {
 		refreshIn time.Duration
 		from, to  int // percent of the lifetime
 	}{
-		{"an hour", time.Hour, 0, 75, 85},
 		{"a day", 24 * time.Hour, 0, 75, 85},
 		{"two minutes", 2 * time.Minute, 0, 72, 83}, // the rest is the skew, and a bit
 		{"40 seconds", 40 * time.Second, 0, 57, 68},
