@@ -79,9 +79,9 @@ type Config struct {
 	// FailOpen has refresh tokens be spent even while Store is out of reach, at the
 	// start of the program, too, when all that is known is the one in Source.
 	// Replicas may then spend the same one, or one that was spent long ago, which
-	// revokes the grant on servers that rotate them. Default: calls without a token that is still good fail with
-	// [ErrTokenUnavailable] until Store is back. Client credentials do without
-	// it either way.
+	// revokes the grant on servers that rotate them. Default: calls without a token
+	// that is still good fail with [ErrTokenUnavailable] until Store is back.
+	// Client credentials do without it either way.
 	FailOpen bool `json:"fail_open" yaml:"fail_open"`
 
 	// Origins are those that the token may be sent to, such as
@@ -302,10 +302,11 @@ func (p *Policy) Invalidate(token *oauth2.Token) {
 // was refused.
 func (p *Policy) TokenSource(ctx context.Context) oauth2.TokenSource { return boundPolicy{p, ctx} }
 
-// Close has p ask for no tokens any more, waits until the token request under
-// way is over and what it brought is in the store, and ends the renewal of
-// [Config.KeepWarm]. It returns an error if ctx ends before; then what is under way goes on.
-// Calls for which there is a token that has not expired still succeed afterwards.
+// Close has p ask for no tokens any more, waits until the token request under way
+// is over and what it brought is in the store, and ends the renewal of
+// [Config.KeepWarm]. It returns an error if ctx ends before; then what is under way
+// goes on. Calls for which there is a token that has not expired still succeed
+// afterwards.
 func (p *Policy) Close(ctx context.Context) error {
 	switch {
 	case p.isOwned():

@@ -34,24 +34,24 @@
 //
 // # Rotation
 //
-// Many servers give out a new refresh token with every access token, and take
-// the use of an old one for theft: they then revoke all tokens of the grant,
-// and a human must log in again (RFC 9700, section 4.14.2). The policy therefore
-// never makes two token requests at a time with the same one, and goes on with
-// the refresh token that it got last. After a failure that may pass, such as a timeout or a 503, a
-// later call sends the same refresh token again, as there is no other.
+// Many servers give out a new refresh token with every access token, and take the
+// use of an old one for theft: they then revoke all tokens of the grant, and a
+// human must log in again (RFC 9700, section 4.14.2). The policy therefore never
+// makes two token requests at a time with the same one, and goes on with the
+// refresh token that it got last. After a failure that may pass, such as a timeout
+// or a 503, a later call sends the same refresh token again, as there is no other.
 //
 // It keeps that in memory, unless there is a [Config.Store]. So without one, do not
 // give the same refresh token to several programs or to several policies, and
 // start with one that is still good.
 //
 // No client can be safe from one thing: the server rotates the refresh token, and
-// then its answer is lost on the way, or the program crashes before it has saved it.
-// The old one is spent, and nobody has the new one. A request that may not have
-// arrived is therefore repeated once, at once: that helps if it has not, or
-// if the server forgives the use of the last but one for a while, as many can be told
-// to. Otherwise the grant is lost: calls fail with [ErrReauthRequired], and nothing is asked of the
-// server any more, until [Policy.SetToken] brings a new one.
+// then its answer is lost on the way, or the program crashes before it has saved
+// it. The old one is spent, and nobody has the new one. A request that may not have
+// arrived is therefore repeated once, at once: that helps if it has not, or if the
+// server forgives the use of the last but one for a while, as many can be told to.
+// Otherwise the grant is lost: calls fail with [ErrReauthRequired], and nothing is
+// asked of the server any more, until [Policy.SetToken] brings a new one.
 //
 // # Fleets
 //
@@ -69,11 +69,12 @@
 // Clocks need not agree. After a 401, too, the token in the store comes first, if it
 // is another one than was refused.
 //
-// While the store is out of reach, tokens that are still good are used, and refresh tokens
-// are not, see [Config.FailOpen]; once or twice a second it is seen whether it is back.
-// What came when it could not be saved is used, and saved as soon as possible; wait for that
-// with [Policy.Close] before the program ends. A store must not forget, nor go back in time,
-// as a replica of a database does that lags behind: refresh tokens would be spent twice.
+// While the store is out of reach, tokens that are still good are used, and refresh
+// tokens are not, see [Config.FailOpen]; once or twice a second it is seen whether
+// it is back. What came when it could not be saved is used, and saved as soon as
+// possible; wait for that with [Policy.Close] before the program ends. A store must
+// not forget, nor go back in time, as a replica of a database does that lags
+// behind: refresh tokens would be spent twice.
 //
 // The refresh token in [Config.Source] is where the record begins. It is of no
 // interest any more once it has been taken up, in whatever replica that was, so

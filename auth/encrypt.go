@@ -7,11 +7,11 @@ import (
 	"fmt"
 )
 
-// Encrypt returns a [Store] that keeps its records in store, sealed by aead.
-// Each is sealed with a new random nonce, which stands before it, and with its key as additional
-// data, so that none can take the place of another's. Keys and sizes
-// can be seen. An old version of a record that somebody puts back cannot be told
-// from the current one.
+// Encrypt returns a [Store] that keeps its records in store, sealed by aead. Each
+// is sealed with a new random nonce, which stands before it, and with its key as
+// additional data, so that none can take the place of another's. Keys and sizes can
+// be seen. An old version of a record that somebody puts back cannot be told from
+// the current one.
 //
 //	block, err := aes.NewCipher(secret) // of 16, 24 or 32 bytes
 //	aead, err := cipher.NewGCM(block)

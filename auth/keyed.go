@@ -18,11 +18,11 @@ type KeyedConfig struct {
 	// Name identifies the policy. Default: "auth".
 	Name string `json:"name" yaml:"name"`
 
-	// Key returns on whose behalf a call is made: a tenant, a user, an account.
-	// It is asked before every call, and mostly goes by the context. If it returns an error, or the empty string,
-	// the call fails with an [*AuthError] and is not sent. The error appears in
-	// that of the call, so it must not tell secrets. It must be safe for
-	// concurrent use.
+	// Key returns on whose behalf a call is made: a tenant, a user, an account. It
+	// is asked before every call, and mostly goes by the context. If it returns an
+	// error, or the empty string, the call fails with an [*AuthError] and is not
+	// sent. The error appears in that of the call, so it must not tell secrets. It
+	// must be safe for concurrent use.
 	Key func(ctx context.Context, call policy.Call) (string, error) `json:"-" yaml:"-"`
 
 	// New returns the configuration for a key. Its Name is not used. Its Grant

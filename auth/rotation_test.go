@@ -486,7 +486,7 @@ func TestAuth16ExpiredTokenIsReplacedWhateverTheGuard(t *testing.T) {
 func TestAuth31TruncatedButWholeAnswerKeepsItsRefreshToken(t *testing.T) {
 	calls := 0
 	var spent []string
-	client := &http.Client{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+	client := &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 		calls++
 		_ = r.ParseForm()
 		spent = append(spent, r.PostForm.Get("refresh_token"))
@@ -506,10 +506,6 @@ func TestAuth31TruncatedButWholeAnswerKeepsItsRefreshToken(t *testing.T) {
 	}
 }
 
-type transportFunc func(*http.Request) (*http.Response, error)
-
-func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 // broken fails where a body should end.
 type broken struct{}
 
@@ -517,7 +513,7 @@ func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func TestAuth07BaseTransportWithoutAnAnswer(t *testing.T) {
 	for _, response := range []*http.Response{nil, {StatusCode: http.StatusOK}} {
-		client := &http.Client{Transport: transportFunc(func(*http.Request) (*http.Response, error) { return response, nil })}
+		client := &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) { return response, nil })}
 		source := auth.RefreshToken{TokenURL: "https://login.example.com/token", ClientID: "client", RefreshToken: "RT1", HTTPClient: client}
 		if token, err := source.Token(t.Context(), nil); err == nil {
 			t.Errorf("Token() = %v, nil, want an error", token)

@@ -22,10 +22,10 @@ type Source interface {
 	// one: its refresh token is the one to use. At first old is nil.
 	//
 	// The policy makes one call at a time, unless [Policy.SetToken] brings another
-	// refresh token, or ends the wait for a call that is overdue. It ignores whether the token has
-	// expired, except that Expiry, or ExpiresIn if that is zero, says when it
-	// will; with neither it is used until it is refused. A token that comes
-	// without a refresh token keeps that of old (RFC 6749, section 6).
+	// refresh token, or ends the wait for a call that is overdue. It ignores
+	// whether the token has expired, except that Expiry, or ExpiresIn if that is
+	// zero, says when it will; with neither it is used until it is refused. A token
+	// that comes without a refresh token keeps that of old (RFC 6749, section 6).
 	//
 	// Token returns soon after ctx has ended. No caller's cancellation ends it.
 	Token(ctx context.Context, old *oauth2.Token) (*oauth2.Token, error)
@@ -88,10 +88,10 @@ type RefreshToken struct {
 	// token request. [Config] must have the same one. Default: none.
 	DPoP *DPoP `json:"-" yaml:"-"`
 
-	// HTTPClient sends the token requests. It must not go through the policy
-	// that the tokens are for, nor repeat requests by itself: servers accept an
-	// assertion, a proof, and often a refresh token only once. Redirects are not followed, whatever it says.
-	// Default: [http.DefaultClient].
+	// HTTPClient sends the token requests. It must not go through the policy that
+	// the tokens are for, nor repeat requests by itself: servers accept an
+	// assertion, a proof, and often a refresh token only once. Redirects are not
+	// followed, whatever it says. Default: [http.DefaultClient].
 	HTTPClient *http.Client `json:"-" yaml:"-"`
 
 	// AllowInsecure permits a TokenURL that is neither https nor loopback.
@@ -199,10 +199,10 @@ type ClientCredentials struct {
 	// token request. [Config] must have the same one. Default: none.
 	DPoP *DPoP `json:"-" yaml:"-"`
 
-	// HTTPClient sends the token requests. It must not go through the policy
-	// that the tokens are for, nor repeat requests by itself: servers accept an
-	// assertion, a proof, and often a refresh token only once. Redirects are not followed, whatever it says.
-	// Default: [http.DefaultClient].
+	// HTTPClient sends the token requests. It must not go through the policy that
+	// the tokens are for, nor repeat requests by itself: servers accept an
+	// assertion, a proof, and often a refresh token only once. Redirects are not
+	// followed, whatever it says. Default: [http.DefaultClient].
 	HTTPClient *http.Client `json:"-" yaml:"-"`
 
 	// AllowInsecure permits a TokenURL that is neither https nor loopback.

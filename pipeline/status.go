@@ -11,10 +11,10 @@ import (
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
-// A StatusError is the failure of an HTTP request that was answered: 401, 408,
-// 429 and 5xx, and what [Pipeline.WithFailures] adds. Inside of a pipeline these
-// are errors, so that policies need not know HTTP. If the policies settle for one, the HTTP client gets the response
-// that it stands for.
+// A StatusError is the failure of an HTTP request that was answered: 401, 408, 429
+// and 5xx, and what [Pipeline.WithFailures] adds. Inside of a pipeline these are
+// errors, so that policies need not know HTTP. If the policies settle for one, the
+// HTTP client gets the response that it stands for.
 type StatusError struct {
 	StatusCode int // such as 503
 

@@ -15,23 +15,22 @@ import (
 //	client := &http.Client{Transport: p.Transport(nil)}
 //
 // Inside of the pipeline, answers of 401, 408, 429 and 5xx are errors, see
-// [StatusError] and [Pipeline.WithFailures]. If the policies settle for one, because its attempts are used up
-// for instance, the client gets the response as the server sent it, body unread,
-// and no error. The call's Key is the request's origin,
-// and its Name is the one given by [WithCallName], or else "HTTP GET" and the
-// like. GET, HEAD, OPTIONS, TRACE, PUT and DELETE may be repeated, as may
-// requests with an Idempotency-Key; every other one is a Once call. A body is
-// sent again only if the request has GetBody, as those of [http.NewRequest]
-// mostly do.
+// [StatusError] and [Pipeline.WithFailures]. If the policies settle for one,
+// because its attempts are used up for instance, the client gets the response as
+// the server sent it, body unread, and no error. The call's Key is the request's
+// origin, and its Name is the one given by [WithCallName], or else "HTTP GET" and
+// the like. GET, HEAD, OPTIONS, TRACE, PUT and DELETE may be repeated, as may
+// requests with an Idempotency-Key; every other one is a Once call. A body is sent
+// again only if the request has GetBody, as those of [http.NewRequest] mostly do.
 //
 // A deadline set by a policy ends when the response's headers have arrived, as
 // do the call's spans. Only the request's own context governs the reading of the
 // body.
 //
 // If it traces, it writes the trace context into the request, in place of one that
-// the caller has written there. Headers that policies add never replace one that the caller has set. They
-// go to the origin of a redirect chain's first request only, and to none once a
-// redirect has left it.
+// the caller has written there. Headers that policies add never replace one that
+// the caller has set. They go to the origin of a redirect chain's first request
+// only, and to none once a redirect has left it.
 func (p *Pipeline) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport

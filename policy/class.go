@@ -59,12 +59,13 @@ func (c Class) String() string {
 
 // ClassOf returns the class of err, which must not be nil.
 //
-// An error answers for itself with a method Class() Class, which is found
-// through any wrapping, joined errors included; the first answer counts. The
-// errors of packages context, crypto/tls, io, io/fs, net, net/url and syscall are
-// known; of several errors joined all must be [NotSent] for that. Everything else is [Transient], so that it is retried and counts against
-// the server: give errors like sql.ErrNoRows, which is neither, a class of their
-// own by [WithClass] or such a method.
+// An error answers for itself with a method Class() Class, which is found through
+// any wrapping, joined errors included; the first answer counts. The errors of
+// packages context, crypto/tls, io, io/fs, net, net/url and syscall are known; of
+// several errors joined all must be [NotSent] for that. Everything else is
+// [Transient], so that it is retried and counts against the server: give errors
+// like sql.ErrNoRows, which is neither, a class of their own by [WithClass] or such
+// a method.
 //
 // A context's error does not tell whose context has ended. A policy that needs to
 // know whether its caller has left, or only an attempt has timed out, looks at

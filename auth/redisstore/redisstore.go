@@ -8,10 +8,10 @@
 //
 // A write that Redis has confirmed and then forgets has the refresh token spent
 // twice, for which a server may revoke the grant. Set appendonly to yes, and
-// maxmemory-policy to noeviction. With appendfsync everysec, the default, a loss of power loses the
-// last second of writes, with always none. Replication is asynchronous: a failover
-// may lose what the new master had not got yet. If a human must log in to
-// mend that, weigh it against a store that waits for its replicas.
+// maxmemory-policy to noeviction. With appendfsync everysec, the default, a loss of
+// power loses the last second of writes, with always none. Replication is
+// asynchronous: a failover may lose what the new master had not got yet. If a human
+// must log in to mend that, weigh it against a store that waits for its replicas.
 //
 // Records do not expire, and are read from where the client reads: let it be the
 // master.
