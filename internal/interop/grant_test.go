@@ -26,11 +26,16 @@ func TestAuth09Rotation(t *testing.T) {
 	each(t, func(t *testing.T, tr traits) {
 		w := newWorld(t, tr, config{lifetime: 2 * time.Second})
 		c := w.loggedIn(t)
+		var slowest time.Duration
 		for w.api.generations() < 3 {
+			start := time.Now()
 			crowdOf(t, c, some, "/").must(t) // some of which find the token expired
+			slowest = max(slowest, time.Since(start))
 			time.Sleep(20 * time.Millisecond)
 		}
-		if got := w.api.refused.Load(); tr.exact && got > 0 {
+		// On a machine that stands still for so long, a token may expire on the way.
+		stalled := slowest > 400*time.Millisecond
+		if got := w.api.refused.Load(); tr.exact && got > 0 && !stalled {
 			t.Errorf("API refused %d calls, want 0: tokens are replaced before they expire", got)
 		}
 		if got := w.requests(t); got != 3 && got != 4 { // the next may be under way
