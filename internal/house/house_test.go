@@ -51,6 +51,7 @@ var requirements = []string{
 // testRequirements are modules that the root module may require for its tests only.
 var testRequirements = []string{
 	"go.opentelemetry.io/otel/sdk",
+	"go.opentelemetry.io/otel/sdk/log",
 	"go.opentelemetry.io/otel/sdk/metric",
 	"go.uber.org/goleak",
 }
