@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"testing"
 
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"golang.org/x/oauth2"
 
@@ -88,5 +89,23 @@ func BenchmarkRequest(b *testing.B) {
 				do()
 			}
 		})
+	}
+}
+
+// measured is six with all metrics and no traces.
+func measured(reader sdkmetric.Reader) *pipeline.Pipeline {
+	return six().WithTracerProvider(nil).WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
+}
+
+// Sets of attributes are made once.
+func TestCostOfMetrics(t *testing.T) {
+	if raced {
+		t.Skip("with the race detector, more is allocated")
+	}
+	off := testing.AllocsPerRun(1000, requests(t, six().WithTracerProvider(nil)))
+	on := testing.AllocsPerRun(1000, requests(t, measured(sdkmetric.NewManualReader())))
+	t.Logf("%v allocations, %v without metrics", on, off)
+	if on > off+1 { // for the status as text
+		t.Errorf("%v allocations, want no more than %v", on, off)
 	}
 }

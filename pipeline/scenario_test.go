@@ -74,6 +74,7 @@ func played(t *testing.T, s scenario) *signals {
 		at.T = t
 		s.play(at)
 		synctest.Wait()
+		at.measured = collected(t, at.reader)
 	})
 	if started, ended := len(at.spans.Started()), len(at.spans.Ended()); started != ended {
 		t.Errorf("%d spans started and %d ended", started, ended)

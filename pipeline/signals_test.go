@@ -3,10 +3,12 @@ package pipeline_test
 import (
 	"context"
 	"sync"
+	"testing"
 
 	"go.opentelemetry.io/otel/propagation"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -19,6 +21,8 @@ type signals struct {
 	spans  *tracetest.SpanRecorder
 	reader *sdkmetric.ManualReader
 	logs   *logRecorder
+
+	measured map[string]metricdata.Metrics // by name, at the end of a scenario
 
 	mu     sync.Mutex
 	events []policy.Event
@@ -43,6 +47,22 @@ func (s *signals) observe(_ context.Context, event policy.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.events = append(s.events, event)
+}
+
+// collected returns the metrics that reader reads, by their names.
+func collected(t *testing.T, reader sdkmetric.Reader) map[string]metricdata.Metrics {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(context.WithoutCancel(t.Context()), &all); err != nil {
+		t.Fatal(err)
+	}
+	byName := make(map[string]metricdata.Metrics)
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			byName[m.Name] = m
+		}
+	}
+	return byName
 }
 
 // A logRecorder keeps what is logged.
