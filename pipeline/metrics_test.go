@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -213,4 +214,29 @@ func TestMetricsOfPipelinesThatAreGone(t *testing.T) {
 		runtime.GC()
 	}
 	t.Errorf("after 1000 garbage collections the policy is gone: %v, and not measured: %v; want both", freed.Load(), !has())
+}
+
+// An instrument's name is not just any text, but a policy's may be.
+func TestMetricsOfPoliciesWithAnyName(t *testing.T) {
+	var complaints []error
+	handler := otel.GetErrorHandler()
+	t.Cleanup(func() { otel.SetErrorHandler(handler) })
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { complaints = append(complaints, err) }))
+	own := policy.New("ours, very slow!", func(ctx context.Context, call policy.Call, next policy.Handler) error {
+		call.Emit(ctx, "ours.noticed")
+		call.Outcome(ctx, "slow")
+		return next(ctx, call)
+	})
+	p, s := overheard(pipeline.Must(pipeline.New("orders", own)))
+	_ = p.Do(t.Context(), policy.Call{}, succeed)
+	for _, err := range complaints {
+		t.Error(err)
+	}
+	got := collected(t, s.reader)
+	for name, want := range map[string]metricdata.Aggregation{
+		"evenkeel.policy.events":          counter(counted(1, ofPolicy("ours, very slow!", "evenkeel.event.name", "ours.noticed"))),
+		"evenkeel.ours__very_slow_.calls": counter(counted(1, ofPolicy("ours, very slow!", "evenkeel.ours__very_slow_.outcome", "slow"))),
+	} {
+		metricdatatest.AssertAggregationsEqual(t, want, got[name].Data, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	}
 }

@@ -31,12 +31,18 @@ func split(event string) (namespace, outcome string) {
 }
 
 // namespaceOf returns what a policy of the given kind has before the names of its
-// attributes and metrics, after "evenkeel.".
+// attributes and metrics, after "evenkeel.". Metrics have no other characters than
+// these in their names; policies may.
 func namespaceOf(kind string) string {
 	if kind == "breaker" {
 		return "circuit_breaker"
 	}
-	return kind
+	return strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_.-/", r) {
+			return r
+		}
+		return '_'
+	}, kind)
 }
 
 // attributes translates what a policy of the given kind says to attributes, such
