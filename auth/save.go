@@ -35,7 +35,7 @@ func (m *fleet) keepLater(ctx context.Context, f *flight, v version, err error) 
 	if first {
 		m.running.Go(func() { m.persist(context.WithoutCancel(ctx), f) })
 	}
-	f.say("auth.save_failed", slog.String("error.type", policy.ErrorType(err)))
+	f.say("auth.save_failed", slog.String("save.error", policy.ErrorType(err)))
 }
 
 // pending returns what is unsaved, or nil.
