@@ -157,7 +157,7 @@ func (p *Pipeline) do(ctx context.Context, call policy.Call, op policy.Operation
 // to know.
 func (p *Pipeline) measure(ctx context.Context, call policy.Call) error {
 	live := p.meters.live(ctx)
-	if !live && len(p.observers) == 0 && (p.logger == nil || !p.logger.Enabled(ctx, log.EnabledParameters{})) {
+	if !live && len(p.observers) == 0 && (p.logger == nil || !p.logger.Enabled(ctx, worst)) {
 		return p.first(ctx, call.WithRecorder(nil))
 	}
 	call = call.WithRecorder(p.root)
@@ -169,6 +169,9 @@ func (p *Pipeline) measure(ctx context.Context, call policy.Call) error {
 	p.meters.called(ctx, time.Since(start), err)
 	return err
 }
+
+// worst is what the least talkative of logs would still want to know.
+var worst = log.EnabledParameters{Severity: log.SeverityError}
 
 // finish is what the innermost policy calls.
 func (p *Pipeline) finish(ctx context.Context, call policy.Call) error {

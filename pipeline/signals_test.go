@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"go.opentelemetry.io/otel/log"
 	"go.opentelemetry.io/otel/propagation"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
@@ -67,11 +68,15 @@ func collected(t *testing.T, reader sdkmetric.Reader) map[string]metricdata.Metr
 
 // A logRecorder keeps what is logged.
 type logRecorder struct {
+	least log.Severity // that it wants
+
 	mu      sync.Mutex
 	records []sdklog.Record
 }
 
-func (r *logRecorder) Enabled(context.Context, sdklog.EnabledParameters) bool { return true }
+func (r *logRecorder) Enabled(_ context.Context, param sdklog.EnabledParameters) bool {
+	return param.Severity >= r.least
+}
 
 func (r *logRecorder) OnEmit(_ context.Context, record *sdklog.Record) error {
 	r.mu.Lock()
