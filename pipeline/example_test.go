@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/breaker"
@@ -120,4 +122,26 @@ func ExamplePipeline_WithObserver() {
 	// Output:
 	// users.get retry.scheduled [delay=100ms delay.source=backoff reason=eof next_attempt=2]
 	// users.get retry.exhausted [attempts=2 reason=attempts]
+}
+
+func ExampleSlogObserver() {
+	logger := slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: withoutTime}))
+	p := pipeline.Must(pipeline.New("users", retry.New(retry.Config{MaxAttempts: 2, Jitter: retry.NoJitter}), breaker.New(breaker.Config{ConsecutiveFailures: 2}))).
+		WithObserver(pipeline.SlogObserver(logger))
+
+	_, _ = pipeline.Run(context.Background(), p, "users.get", func(context.Context) (string, error) {
+		return "", io.ErrUnexpectedEOF
+	})
+	// Output:
+	// level=DEBUG msg=retry.scheduled pipeline=users policy=retry call=users.get attempt=1 delay=100ms delay.source=backoff reason=eof next_attempt=2
+	// level=WARN msg=breaker.opened pipeline=users policy=breaker call=users.get attempt=2 state=closed new_state=open transition.reason=consecutive_failures open_for=5s
+	// level=DEBUG msg=retry.exhausted pipeline=users policy=retry call=users.get attempt=2 attempts=2 reason=attempts
+}
+
+// withoutTime drops the time from a log.
+func withoutTime(_ []string, attr slog.Attr) slog.Attr {
+	if attr.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return attr
 }

@@ -148,12 +148,7 @@ func inSpans(t *testing.T, lines *bytes.Buffer, s *signals) string {
 // What is not wanted is not put together, and what is not there is left out.
 func TestSlogObserverOfOtherLevels(t *testing.T) {
 	var text bytes.Buffer
-	logger := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return a
-	}}))
+	logger := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
 	p := pipeline.Must(pipeline.New("orders", tries(2), brittle())).WithTracerProvider(nil).WithObserver(pipeline.SlogObserver(logger))
 	for range 2 {
 		_ = p.Do(t.Context(), policy.Call{}, func(context.Context, policy.Call) error { return errTest })

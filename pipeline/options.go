@@ -135,7 +135,7 @@ func (p *Pipeline) WithoutHTTPSpans() *Pipeline {
 func (p *Pipeline) WithPropagator(pr propagation.TextMapPropagator) *Pipeline {
 	return p.with(func(q *Pipeline) {
 		q.propagator = pr
-		if pr == nil {
+		if isNil(pr) {
 			q.propagator = propagation.NewCompositeTextMapPropagator()
 		}
 	})
