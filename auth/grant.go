@@ -126,11 +126,14 @@ func (g *grant) ride(ctx context.Context, call policy.Call, f *flight, leads boo
 	if leads {
 		go g.fly(ctx, call, f)
 	}
-	source := "shared_refresh"
-	if leads {
-		source = "refresh"
+	switch {
+	case leads:
+		call.Note(ctx, slog.String("token.source", "refresh"))
+	case !f.landed():
+		call.Note(ctx, slog.String("token.source", "shared_refresh"))
+	case f.generation != nil:
+		call.Note(ctx, fromCache)
 	}
-	call.Note(ctx, slog.String("token.source", source))
 	err := f.wait(ctx, call, leads)
 	if leads && !f.leave() {
 		g.tell(f)
