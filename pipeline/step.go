@@ -45,8 +45,9 @@ func (s *speaker) Step(ctx context.Context, call policy.Call, name string, attrs
 	if s.flat {
 		return s.layer.step(ctx, nil, name, attrs)
 	}
+	below := trace.SpanContextFromContext(ctx).IsValid() // or else it has been detached
 	ctx, span := s.layer.pipeline.tracer.Start(ctx, name, linkOptions(ctx, attrs)...)
-	if call.Attempt > 0 && s.layer.kind != "retry" { // whose steps are between attempts
+	if call.Attempt > 0 && below && s.layer.kind != "retry" { // whose steps are between attempts
 		span.SetAttributes(attribute.Int("evenkeel.attempt", call.Attempt))
 	}
 	return s.layer.step(ctx, span, name, attrs)
