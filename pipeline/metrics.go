@@ -5,6 +5,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"math"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -160,7 +161,7 @@ func gaugeName(p policy.Policy, g policy.Gauge) string {
 func (m *meters) report(o metric.Observer) {
 	for _, p := range m.gauged {
 		for g := range p.(gauged).Gauges() {
-			if observable := m.gauges[gaugeName(p, g)]; observable != nil {
+			if observable := m.gauges[gaugeName(p, g)]; observable != nil && !math.IsNaN(g.Value) {
 				attrs := append(attributes(kindOf(p), g.Attrs), m.pipeline, attribute.String("evenkeel.policy.name", p.Name()))
 				o.ObserveFloat64(observable, g.Value, metric.WithAttributes(attrs...))
 			}

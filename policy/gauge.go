@@ -12,6 +12,6 @@ import "log/slog"
 type Gauge struct {
 	Name  string      // such as "status"; the metric's is "evenkeel.circuit_breaker.status"
 	Unit  string      // such as "{circuit}" for a count of things, which add up over replicas, or "s"
-	Value float64     // at present
+	Value float64     // at present; NaN if there is none at present
 	Attrs []slog.Attr // what tells it from others of its name
 }
