@@ -179,6 +179,38 @@ func TestMetricOfStates(t *testing.T) {
 	})
 }
 
+// What there is to be said of a token is said without any traffic, and nothing
+// is if there is none.
+func TestMetricsOfAToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stage{T: t}
+		s.set((&login{expiresIn: 60, replies: []string{"", `400 {"error":"invalid_grant"}`}}).policy())
+		point := func(value float64) []metricdata.DataPoint[float64] {
+			return []metricdata.DataPoint[float64]{{Value: value, Attributes: ofPolicy("auth")}}
+		}
+		want := func(lost float64, left ...float64) {
+			t.Helper()
+			metrics := collected(t, s.reader)
+			reauth := metricdata.Sum[float64]{DataPoints: point(lost), Temporality: metricdata.CumulativeTemporality}
+			metricdatatest.AssertAggregationsEqual(t, reauth, metrics["evenkeel.auth.reauth_required"].Data, metricdatatest.IgnoreTimestamp())
+			expires, ok := metrics["evenkeel.auth.token.expires_in"]
+			if ok != (len(left) == 1) {
+				t.Fatalf("there is a token that expires: %v, want %v", ok, !ok)
+			}
+			if ok {
+				metricdatatest.AssertAggregationsEqual(t, metricdata.Gauge[float64]{DataPoints: point(left[0])}, expires.Data, metricdatatest.IgnoreTimestamp())
+			}
+		}
+		want(0)
+		s.get(ok)
+		want(0, 60-0.13)
+		time.Sleep(time.Hour)
+		want(0, 0)
+		s.get(ok)
+		want(1, 0)
+	})
+}
+
 // Copies of a pipeline with the same provider are measured as one.
 func TestMetricOfStatesOfCopies(t *testing.T) {
 	p, s := overheard(pipeline.Must(pipeline.New("orders", brittle())))
