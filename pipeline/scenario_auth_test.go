@@ -106,17 +106,19 @@ var authScenarios = []scenario{
 		s.get(ok)
 	}},
 	{"token-turn-wait", func(s *stage) {
+		logins := map[string]*login{"canary-1": {}, "canary-2": {replies: []string{"503 "}}}
 		keyed := auth.NewKeyed(auth.KeyedConfig{
 			Key: func(ctx context.Context, _ policy.Call) (string, error) { return ctx.Value(tenantKey{}).(string), nil },
-			New: func(context.Context, string) (auth.Config, error) {
-				return auth.Config{Source: (&login{}).refreshToken()}, nil
+			New: func(_ context.Context, tenant string) (auth.Config, error) {
+				return auth.Config{Source: logins[tenant].refreshToken()}, nil
 			},
 			MaxFlights: 1,
 			ShowDigest: true,
 		})
-		s.set(keyed)
+		s.set(steady(1), keyed)
 		as := func(tenant string) context.Context { return context.WithValue(s.Context(), tenantKey{}, tenant) }
 		time.AfterFunc(50*time.Millisecond, func() { s.send(as("canary-2"), "GET", ok) })
+		time.AfterFunc(60*time.Millisecond, func() { s.send(as("canary-2"), "GET", ok) })
 		s.send(as("canary-1"), "GET", ok)
 		time.Sleep(time.Second)
 	}},

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/evenkeel-go/evenkeel/breaker"
 	"github.com/evenkeel-go/evenkeel/policy"
 	"github.com/evenkeel-go/evenkeel/retry"
 	"github.com/evenkeel-go/evenkeel/timeout"
@@ -85,6 +86,10 @@ var retryScenarios = []scenario{
 
 // otherScenarios are those of the pipeline itself.
 var otherScenarios = []scenario{
+	{"named", func(s *stage) {
+		s.set(retry.New(retry.Config{Name: "orders-retry"}), breaker.New(breaker.Config{Name: "orders-breaker"}), timeout.New(timeout.Config{Name: "attempt"}))
+		s.get(ok)
+	}},
 	{"panic", func(s *stage) {
 		s.set(steady(2), brittle(), timeout.New(timeout.Config{}))
 		defer func() { _ = recover() }()
