@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -34,6 +35,55 @@ func TestTelemetryIsDocumented(t *testing.T) {
 			}
 		}
 	}
+}
+
+// No policy says what is in no scenario: all that their sources have is in the
+// document, and so is played.
+func TestWhatSourcesSayIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/telemetry.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	document := string(text)
+	for dir, namespace := range map[string]string{"retry": "retry", "breaker": "circuit_breaker", "timeout": "timeout", "auth": "auth"} {
+		events := regexp.MustCompile(`"(` + dir + `\.[a-z_]+)"`)
+		keys := regexp.MustCompile(`slog\.(?:String|Int|Bool|Duration)\("([a-z_.]+)"`)
+		source := sourceOf(t, dir)
+		if !keys.MatchString(source) {
+			t.Errorf("%s says nothing", dir)
+		}
+		for _, match := range events.FindAllStringSubmatch(source, -1) {
+			if !strings.Contains(document, "`"+match[1]+"`") {
+				t.Errorf("event %s is not in the document", match[1])
+			}
+		}
+		for _, match := range keys.FindAllStringSubmatch(source, -1) {
+			if key := "evenkeel." + namespace + "." + match[1]; !strings.Contains(document, "`"+key+"`") {
+				t.Errorf("attribute %s is not in the document", key)
+			}
+		}
+	}
+}
+
+// sourceOf returns the source of a package, without its tests.
+func sourceOf(t *testing.T, dir string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source strings.Builder
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Write(text)
+	}
+	return source.String()
 }
 
 // A vocabulary has a set of facts, one a line, by the headings of the document.
