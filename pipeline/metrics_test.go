@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"log/slog"
 	"runtime"
 	"slices"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
@@ -154,6 +156,27 @@ func states(closed, halfOpen, open float64) metricdata.Aggregation {
 	}, Temporality: metricdata.CumulativeTemporality}
 }
 
+// A retrier is a policy of another's that is of type retry.
+type retrier struct{ policy.Policy }
+
+func (retrier) Type() string { return "retry" }
+
+// What is not waited for is no delay.
+func TestMetricOfNoDelay(t *testing.T) {
+	at := retrier{policy.New("at once", func(ctx context.Context, call policy.Call, next policy.Handler) error {
+		call.Emit(ctx, "retry.scheduled", slog.Duration("delay", 0), slog.String("reason", "eof"))
+		return next(ctx, call)
+	})}
+	p, s := overheard(pipeline.Must(pipeline.New("orders", at)))
+	_ = p.Do(t.Context(), policy.Call{}, succeed)
+	metrics := collected(t, s.reader)
+	want := counter(counted(1, ofPolicy("at once", "evenkeel.retry.reason", "eof")))
+	metricdatatest.AssertAggregationsEqual(t, want, metrics["evenkeel.retry.retries"].Data, metricdatatest.IgnoreTimestamp(), metricdatatest.IgnoreExemplars())
+	if m, ok := metrics["evenkeel.retry.delay"]; ok {
+		t.Errorf("delay is %+v, want none", m.Data)
+	}
+}
+
 // The states of circuits are true without any traffic.
 func TestMetricOfStates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -220,10 +243,41 @@ func TestMetricOfStatesOfCopies(t *testing.T) {
 	runtime.KeepAlive(copies)
 }
 
+// A registry is a provider that counts the callbacks that it has to call.
+type registry struct {
+	metric.MeterProvider
+	callbacks atomic.Int32
+}
+
+func (r *registry) Meter(name string, options ...metric.MeterOption) metric.Meter {
+	return &registryMeter{r.MeterProvider.Meter(name, options...), r}
+}
+
+type registryMeter struct {
+	metric.Meter
+	of *registry
+}
+
+func (m *registryMeter) RegisterCallback(f metric.Callback, instruments ...metric.Observable) (metric.Registration, error) {
+	m.of.callbacks.Add(1)
+	r, err := m.Meter.RegisterCallback(f, instruments...)
+	return registryEntry{r, m.of}, err
+}
+
+type registryEntry struct {
+	metric.Registration
+	of *registry
+}
+
+func (e registryEntry) Unregister() error {
+	e.of.callbacks.Add(-1)
+	return e.Registration.Unregister()
+}
+
 // The provider lives as long as the program. Pipelines need not.
 func TestMetricsOfPipelinesThatAreGone(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
-	mp := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))
+	mp := &registry{MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader))}
 	has := func() bool {
 		_, ok := collected(t, reader)["evenkeel.circuit_breaker.status"]
 		return ok
@@ -234,18 +288,18 @@ func TestMetricsOfPipelinesThatAreGone(t *testing.T) {
 		runtime.AddCleanup(b, func(struct{}) { freed.Store(true) }, struct{}{})
 		p := pipeline.Must(pipeline.New("orders", b)).WithMeterProvider(mp)
 		runtime.GC()
-		if !has() || freed.Load() {
+		if !has() || freed.Load() || mp.callbacks.Load() != 1 {
 			t.Error("a pipeline that is there is not measured")
 		}
 		runtime.KeepAlive(p)
 	}()
 	for range 1000 {
-		if freed.Load() && !has() {
+		if freed.Load() && !has() && mp.callbacks.Load() == 0 {
 			return
 		}
 		runtime.GC()
 	}
-	t.Errorf("after 1000 garbage collections the policy is gone: %v, and not measured: %v; want both", freed.Load(), !has())
+	t.Errorf("after 1000 garbage collections the policy is gone: %v, not measured: %v, with %d callbacks; want both, and none", freed.Load(), !has(), mp.callbacks.Load())
 }
 
 // An instrument's name is not just any text, but a policy's may be.

@@ -152,6 +152,22 @@ func TestWithSpans(t *testing.T) {
 	}
 }
 
+// That a call is part of somebody's trace does not turn ours on.
+func TestNoSpansInATrace(t *testing.T) {
+	for name, option := range map[string]func(*pipeline.Pipeline) *pipeline.Pipeline{
+		"no spans":    func(p *pipeline.Pipeline) *pipeline.Pipeline { return p.WithSpans(pipeline.NoSpans) },
+		"no provider": func(p *pipeline.Pipeline) *pipeline.Pipeline { return p.WithTracerProvider(nil) },
+	} {
+		p, spans := recorded(pipeline.Must(pipeline.New("orders", tries(2))))
+		ctx, span := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans)).Tracer("theirs").Start(t.Context(), "theirs")
+		(&stage{T: t, p: option(p)}).send(ctx, "GET", replied(500), ok)
+		span.End()
+		if got := len(spans.Ended()); got != 1 {
+			t.Errorf("%s: %d spans, want 1, which is theirs", name, got)
+		}
+	}
+}
+
 // A failure shows where the policies have no spans, and so do links.
 func TestPipelineSpansOfFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
