@@ -25,6 +25,7 @@ import (
 // meters measure the calls of a pipeline. There is one of them for a pipeline
 // and all copies of it that report to the same provider.
 type meters struct {
+	provider metric.MeterProvider
 	meter    metric.Meter
 	pipeline attribute.KeyValue
 
@@ -43,6 +44,7 @@ var seconds = metric.WithExplicitBucketBoundaries(0.005, 0.01, 0.025, 0.05, 0.07
 
 func newMeters(provider metric.MeterProvider, p *Pipeline) *meters {
 	m := &meters{
+		provider: provider,
 		meter:    provider.Meter(scope, metric.WithInstrumentationVersion(version()), metric.WithSchemaURL(semconv.SchemaURL)),
 		pipeline: attribute.String("evenkeel.pipeline.name", p.name),
 	}

@@ -274,6 +274,17 @@ func (e registryEntry) Unregister() error {
 	return e.Registration.Unregister()
 }
 
+func TestMetricsOfAProviderThatIsGivenTwice(t *testing.T) {
+	mp := &registry{MeterProvider: sdkmetric.NewMeterProvider()}
+	p := pipeline.Must(pipeline.New("orders", breaker.New(breaker.Config{}))).WithMeterProvider(mp)
+	q := p.WithMeterProvider(mp)
+	if got := mp.callbacks.Load(); got != 1 {
+		t.Errorf("%d callbacks, want 1", got)
+	}
+	runtime.KeepAlive(p)
+	runtime.KeepAlive(q)
+}
+
 // The provider lives as long as the program. Pipelines need not.
 func TestMetricsOfPipelinesThatAreGone(t *testing.T) {
 	reader := sdkmetric.NewManualReader()

@@ -76,7 +76,9 @@ func (p *Pipeline) WithMeterProvider(mp metric.MeterProvider) *Pipeline {
 		if isNil(mp) {
 			mp = noopmetric.NewMeterProvider()
 		}
-		q.meters = newMeters(mp, q)
+		if !same(mp, q.meters.provider) { // which would have gauges count twice
+			q.meters = newMeters(mp, q)
+		}
 	})
 }
 

@@ -238,10 +238,10 @@ func left(ctx context.Context, err error) bool {
 	return errors.Is(ctx.Err(), context.Canceled) || policy.ClassOf(err) == policy.Canceled
 }
 
-// same is err == target for errors whose types may not be comparable.
-func same(err, target error) (ok bool) {
+// same is x == y for values whose types may not be comparable.
+func same(x, y any) (ok bool) {
 	defer func() { _ = recover() }()
-	return err == target //nolint:errorlint // Identity is what is asked for.
+	return x == y
 }
 
 // wraps is errors.Is(err, target) for errors whose types may not be comparable.
