@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/evenkeel-go/evenkeel/policy"
 )
 
 // A FileStore is a [Store] in one file, shared by processes of one machine and
@@ -188,7 +190,7 @@ func (s *FileStore) lockFile(ctx context.Context) (*os.File, error) {
 	for {
 		locked, err := tryLock(f)
 		if err == nil && !locked {
-			err = pause(ctx)
+			err = policy.Sleep(ctx, time.Millisecond+rand.N(10*time.Millisecond)) // about as long as others hold it
 		}
 		if err != nil {
 			_ = f.Close()
@@ -197,17 +199,5 @@ func (s *FileStore) lockFile(ctx context.Context) (*os.File, error) {
 		if locked {
 			return f, nil
 		}
-	}
-}
-
-// pause waits for about as long as others hold a lock.
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(time.Millisecond + rand.N(10*time.Millisecond))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 }
