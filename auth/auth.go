@@ -333,11 +333,10 @@ func (p *Policy) do(ctx context.Context, call policy.Call, send func(context.Con
 			return err
 		case sends == 3, sends == 2 && !g.olderThan(refusal):
 			return err
-		case repeatable(call, err):
-		case verdict == refused:
-			p.grant.replace(ctx, call, g) // for those who follow
-			fallthrough
-		default:
+		case !repeatable(call, err):
+			if verdict == refused {
+				p.grant.replace(ctx, call, g) // for those who follow
+			}
 			return err
 		}
 		call.Note(ctx, slog.Bool("challenged", true))
