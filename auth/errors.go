@@ -221,6 +221,19 @@ func unavailable(err error) *AuthError {
 	return e
 }
 
+// foreign returns the error of calls that have no token because of err, of a
+// function of the user's.
+func foreign(err error) *AuthError {
+	e := unavailable(err)
+	switch class := policy.ClassOf(err); {
+	case errors.Is(err, ErrReauthRequired):
+		e.outcome = reauthRequired
+	case class == policy.Permanent, class == policy.Unauthenticated, class == policy.Rejected:
+		e.outcome = configError
+	}
+	return e
+}
+
 // refusal returns the error of calls that must not have a token.
 func refusal(text string) *AuthError {
 	return &AuthError{Err: errors.New(text), outcome: configError}

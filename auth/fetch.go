@@ -101,12 +101,5 @@ func stepUpFailure(err error) *AuthError {
 	if errors.Is(err, errNoStepUp) {
 		return errNoStepUp
 	}
-	e := unavailable(err)
-	switch class := policy.ClassOf(err); {
-	case errors.Is(err, ErrReauthRequired):
-		e.outcome = reauthRequired
-	case class == policy.Permanent, class == policy.Unauthenticated, class == policy.Rejected:
-		e.outcome = configError
-	}
-	return e
+	return foreign(err)
 }

@@ -224,12 +224,5 @@ func keyFailure(ctx context.Context, err error) *AuthError {
 // newFailure returns the error of calls for whose key there is no policy because
 // of err.
 func newFailure(err error) *AuthError {
-	e := unavailable(fmt.Errorf("there is no configuration for the key: %w", err))
-	switch class := policy.ClassOf(err); {
-	case errors.Is(err, ErrReauthRequired):
-		e.outcome = reauthRequired
-	case class == policy.Permanent, class == policy.Unauthenticated, class == policy.Rejected:
-		e.outcome = configError
-	}
-	return e
+	return foreign(fmt.Errorf("there is no configuration for the key: %w", err))
 }
