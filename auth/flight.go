@@ -142,7 +142,7 @@ func (g *grant) fly(ctx context.Context, call policy.Call, f *flight) {
 			err = cleaned
 		}
 		last, next, failure := g.settle(f, arrival, err)
-		g.keep(origin, call)
+		g.warm(origin, call)
 		byLeader := f.told.CompareAndSwap(leaderTells, decided)
 		last.land(next, failure)
 		if !byLeader {

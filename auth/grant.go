@@ -253,9 +253,9 @@ func (g *grant) invalidate(accessToken string) {
 	}
 }
 
-// keep has the current generation renewed in time, if there is one, whether
+// warm has the current generation renewed in time, if there is one, whether
 // there are calls or not. It goes on with the values of ctx.
-func (g *grant) keep(ctx context.Context, call policy.Call) {
+func (g *grant) warm(ctx context.Context, call policy.Call) {
 	if ctx.Done() != nil { // or else it would grow with each renewal
 		ctx = context.WithoutCancel(ctx)
 	}
@@ -364,7 +364,7 @@ func (g *grant) set(ctx context.Context, token *oauth2.Token) error {
 			return unavailable(err)
 		}
 	}
-	defer g.keep(ctx, policy.Call{})
+	defer g.warm(ctx, policy.Call{})
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	f := g.flight

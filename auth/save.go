@@ -101,11 +101,7 @@ func (m *fleet) flush(ctx context.Context, f *flight) error {
 }
 
 // keeps reports whether there is something unsaved.
-func (m *fleet) keeps() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.unsaved != nil
-}
+func (m *fleet) keeps() bool { return m.pending() != nil }
 
 // save writes a record. It is there also if an earlier attempt wrote it, of
 // which no answer came. One that was changed while the refresh token in it was
