@@ -25,12 +25,12 @@ type flight struct {
 	turns  turns         // to take one of, or nil
 	labels []slog.Attr   // of what it says
 
-	call    policy.Call               // whose it was at first; set, as what follows, before it lands
-	ctx     context.Context           // that of its step
-	end     func(error)               // of its step
-	link    atomic.Pointer[slog.Attr] // to its step
-	waiters int                       // who joined it; guarded by the grant's mutex
-	stale   bool                      // a refresh token was set meanwhile that it may know nothing of; so guarded, too
+	call    policy.Call                // whose it was at first; set, as what follows, before it lands
+	ctx     context.Context            // that of its step
+	end     func(error)                // of its step
+	link    *atomic.Pointer[slog.Attr] // to its step
+	waiters int                        // who joined it; guarded by the grant's mutex
+	stale   bool                       // a refresh token was set meanwhile that it may know nothing of; so guarded, too
 
 	done       chan struct{} // closed when generation or failure is set
 	once       sync.Once
@@ -230,6 +230,16 @@ func (f *flight) last() *flight {
 	return f
 }
 
+// succeed returns what takes the place of f, for those who wait from now on,
+// while f lands early. It must be called with the grant's mutex held.
+func (f *flight) succeed() *flight {
+	f.heir = &flight{
+		why: f.why, old: f.old, under: f.under, labels: f.labels, link: f.link, waiters: f.waiters, stale: f.stale,
+		done: make(chan struct{}),
+	}
+	return f.heir
+}
+
 // settle takes down how a flight has ended, and returns the one to land, and
 // what to land it with.
 func (g *grant) settle(f *flight, a arrival, err error) (last *flight, next *generation, failure *AuthError) {
@@ -244,7 +254,7 @@ func (g *grant) settle(f *flight, a arrival, err error) (last *flight, next *gen
 	if last.stale { // what it brought is in the store, unless it is of a login before
 		return last, nil, errSuperseded
 	}
-	f.ending.waiters = f.waiters
+	f.ending.waiters = last.waiters
 	if err == nil && a.token == nil {
 		err = errNoAccessToken
 	}

@@ -223,7 +223,10 @@ func (g *grant) joinStepUp(refused *generation, challenges []Challenge) (f *flig
 // the flight must then be flown.
 func (g *grant) begin(why reason, source Source) *flight {
 	g.running.Add(1)
-	g.flight = &flight{done: make(chan struct{}), why: why, source: source, old: g.last, under: g.current.Load(), turns: g.turns, labels: g.labels}
+	g.flight = &flight{
+		why: why, source: source, old: g.last, under: g.current.Load(), turns: g.turns, labels: g.labels,
+		link: new(atomic.Pointer[slog.Attr]), done: make(chan struct{}),
+	}
 	return g.flight
 }
 
@@ -396,8 +399,7 @@ func (g *grant) set(ctx context.Context, token *oauth2.Token) error {
 		g.flight = nil
 	case current.fresh() && !f.landed():
 		f.land(current, nil) // nobody has to wait any more
-		g.flight = &flight{done: make(chan struct{}), why: f.why, old: f.old, under: f.under, stale: f.stale}
-		f.heir = g.flight
+		g.flight = f.succeed()
 	}
 	return nil
 }
