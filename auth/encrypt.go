@@ -21,11 +21,13 @@ import (
 // sealed with another secret, or changed, or never sealed at all. To change the
 // secret, use an aead that seals with the new one and opens with either; see the
 // example.
-func Encrypt(store Store, aead cipher.AEAD) Store { return encrypted{store, aead} }
+func Encrypt(store Store, aead cipher.AEAD) Store {
+	return encrypted{store, func() cipher.AEAD { return aead }}
+}
 
 type encrypted struct {
 	store Store
-	aead  cipher.AEAD
+	aead  func() cipher.AEAD // out of reach of what prints structs by reflection
 }
 
 // Load implements [Store].
@@ -47,15 +49,17 @@ func (s encrypted) Swap(ctx context.Context, key string, value []byte, rev uint6
 }
 
 func (s encrypted) seal(key string, value []byte) []byte {
-	n := s.aead.NonceSize()
-	sealed := make([]byte, n, n+len(value)+s.aead.Overhead())
+	aead := s.aead()
+	n := aead.NonceSize()
+	sealed := make([]byte, n, n+len(value)+aead.Overhead())
 	_, _ = rand.Read(sealed) // never fails
-	return s.aead.Seal(sealed, sealed, value, []byte(key))
+	return aead.Seal(sealed, sealed, value, []byte(key))
 }
 
 func (s encrypted) open(key string, sealed []byte) ([]byte, error) {
-	if n := s.aead.NonceSize(); len(sealed) >= n {
-		if value, err := s.aead.Open(nil, sealed[:n], sealed[n:], []byte(key)); err == nil {
+	aead := s.aead()
+	if n := aead.NonceSize(); len(sealed) >= n {
+		if value, err := aead.Open(nil, sealed[:n], sealed[n:], []byte(key)); err == nil {
 			return value, nil
 		}
 	}

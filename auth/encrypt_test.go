@@ -84,9 +84,12 @@ func TestAuth40Encrypt(t *testing.T) {
 		cipher.AEAD
 		secret string
 	}
-	store := auth.Encrypt(new(auth.MemoryStore), aead{newGCM("the secret of 16"), "CANARY"})
-	isClean(t, "store", store)
-	isClean(t, "struct with a store", struct{ Store auth.Store }{store})
+	for _, aead := range []cipher.AEAD{aead{newGCM("the secret of 16"), "CANARY"}, &aead{newGCM("the secret of 16"), "CANARY"}} {
+		store := auth.Encrypt(new(auth.MemoryStore), aead)
+		isClean(t, "store", store)
+		isClean(t, "struct with a store", struct{ Store auth.Store }{store})
+		isClean(t, "struct with an unexported store", struct{ store auth.Store }{store})
+	}
 }
 
 func TestAuth35EncryptOpensOnlyItsOwn(t *testing.T) {
