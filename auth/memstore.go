@@ -14,7 +14,7 @@ import (
 // safe for concurrent use.
 type MemoryStore struct {
 	mu      sync.Mutex
-	records map[string]storeRecord
+	records map[string]*storeRecord // behind pointers, out of reach of what prints structs by reflection
 }
 
 // A storeRecord is a record of a store of this package. Its revision is 0 if
@@ -31,7 +31,10 @@ func (s *MemoryStore) Load(ctx context.Context, key string) (value []byte, rev u
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.records[key]
+	r, ok := s.records[key]
+	if !ok {
+		return nil, 0, nil
+	}
 	return bytes.Clone(r.Value), r.Rev, nil
 }
 
@@ -42,14 +45,18 @@ func (s *MemoryStore) Swap(ctx context.Context, key string, value []byte, rev ui
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.records[key].Rev != rev {
+	var current uint64
+	if r, ok := s.records[key]; ok {
+		current = r.Rev
+	}
+	if current != rev {
 		return 0, ErrConflict
 	}
 	if s.records == nil {
-		s.records = make(map[string]storeRecord)
+		s.records = make(map[string]*storeRecord)
 	}
 	next = newRevision()
-	s.records[key] = storeRecord{bytes.Clone(value), next}
+	s.records[key] = &storeRecord{bytes.Clone(value), next}
 	return next, nil
 }
 
