@@ -159,7 +159,7 @@ func (p *Policy) Name() string {
 	return p.config.Name
 }
 
-// Type returns "auth".
+// Type names the policy's spans: "auth".
 func (p *Policy) Type() string { return "auth" }
 
 // Validate reports what is wrong with the policy's configuration, its source's

@@ -18,8 +18,9 @@ import (
 // It never wraps an error of the API, only what kept the token from coming.
 // Either way the call has taken no effect. Failures that may pass are of class
 // [policy.Throttled], so that a retry tries again, and not before a token is asked
-// for again; others are of class [policy.Rejected] and are not retried. Neither
-// counts against the API in a circuit breaker.
+// for again. Those of callers that have left are of class [policy.Canceled]. Others
+// are of class [policy.Rejected] and are not retried. None counts against the API
+// in a circuit breaker.
 type AuthError struct { //nolint:revive // Beside errors of many other packages it is read without its package's name.
 	// StatusCode is 401 if an HTTP API refused the call, and there is no other
 	// token to try; 0 if the call was not sent, is not HTTP, or was refused only by
@@ -97,7 +98,8 @@ func (e *AuthError) RetryAfter() (time.Duration, bool) {
 // [policy.NoEffect].
 func (e *AuthError) NoEffect() bool { return true }
 
-// ErrorType returns "auth"; see [policy.ErrorType].
+// ErrorType returns "auth", or "canceled" if the caller has left; see
+// [policy.ErrorType].
 func (e *AuthError) ErrorType() string {
 	if e.outcome == canceled {
 		return "canceled"

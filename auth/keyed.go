@@ -95,7 +95,7 @@ func (k *Keyed) Name() string {
 	return k.held.config.Name
 }
 
-// Type returns "auth".
+// Type names the policy's spans: "auth".
 func (k *Keyed) Type() string { return "auth" }
 
 // Validate reports what is wrong with the policy's configuration. What is wrong

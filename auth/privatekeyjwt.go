@@ -19,8 +19,9 @@ import (
 //	source := auth.ClientCredentials{TokenURL: tokenURL, ClientID: "orders", Assertion: key.Assertion}
 //
 // It is safe for concurrent use if Key is. Printed, it does not show Key. Beware
-// of unexported fields, though: package fmt asks their values for no methods, so
-// there use a pointer.
+// of unexported fields, though: package fmt asks their values for no methods, and
+// with verbs such as %s it follows even a pointer there. Keep the method Assertion
+// in such a field, which is safe, and not what it is of.
 type PrivateKeyJWT struct {
 	// ClientID is the client's identifier, which the statement is by and
 	// about. Required.

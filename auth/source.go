@@ -94,7 +94,8 @@ type RefreshToken struct {
 	// followed, whatever it says. Default: [http.DefaultClient].
 	HTTPClient *http.Client `json:"-" yaml:"-"`
 
-	// AllowInsecure permits a TokenURL that is neither https nor loopback.
+	// AllowInsecure permits a TokenURL that is neither https nor loopback. Default:
+	// that is invalid.
 	AllowInsecure bool `json:"allow_insecure" yaml:"allow_insecure"`
 }
 
@@ -205,7 +206,8 @@ type ClientCredentials struct {
 	// followed, whatever it says. Default: [http.DefaultClient].
 	HTTPClient *http.Client `json:"-" yaml:"-"`
 
-	// AllowInsecure permits a TokenURL that is neither https nor loopback.
+	// AllowInsecure permits a TokenURL that is neither https nor loopback. Default:
+	// that is invalid.
 	AllowInsecure bool `json:"allow_insecure" yaml:"allow_insecure"`
 }
 
