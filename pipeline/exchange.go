@@ -43,14 +43,37 @@ func (x *exchange) Accepts(header string) bool {
 
 // Resolve implements [policy.Operation].
 func (x *exchange) Resolve(value any) error {
-	response, ok := value.(*http.Response)
-	if !ok || response == nil || response.Body == nil {
-		return policy.WithClass(fmt.Errorf("pipeline: invalid value %T: want a *http.Response with a body", value), policy.Permanent)
+	response, err := responseOf(value) //nolint:bodyclose // The exchange closes it, or the client does.
+	if err != nil {
+		return err
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.replace(response)
 	return nil
+}
+
+// Answer is behind [policy.Call.Answer].
+func (x *exchange) Answer(value any) error {
+	response, err := responseOf(value) //nolint:bodyclose // The exchange closes it, or the client does.
+	if err != nil {
+		return err
+	}
+	if !x.fails(response) {
+		return x.Resolve(response)
+	}
+	x.mu.Lock()
+	x.forget()
+	x.mu.Unlock()
+	return x.failAs(response)
+}
+
+func responseOf(value any) (*http.Response, error) {
+	response, ok := value.(*http.Response)
+	if !ok || response == nil || response.Body == nil {
+		return nil, policy.WithClass(fmt.Errorf("pipeline: invalid value %T: want a *http.Response with a body", value), policy.Permanent)
+	}
+	return response, nil
 }
 
 // Do implements [policy.Operation]: it sends the request.
@@ -71,12 +94,17 @@ func (x *exchange) Do(ctx context.Context, call policy.Call) error {
 	switch {
 	case err != nil:
 		return x.failWith(ctx, err)
-	case failure(response.StatusCode), slices.Contains(x.pipeline.failures, response.StatusCode):
+	case x.fails(response):
 		return x.failAs(response)
 	default:
 		x.keep(response, sends)
 		return nil
 	}
+}
+
+// fails reports whether response is a failure to policies.
+func (x *exchange) fails(response *http.Response) bool {
+	return failure(response.StatusCode) || slices.Contains(x.pipeline.failures, response.StatusCode)
 }
 
 // header returns the headers to send: the caller's, and below them what
@@ -125,9 +153,7 @@ func (e *headerError) Error() string  { return fmt.Sprintf("pipeline: header %q:
 func (e *headerError) Unwrap() error  { return e.err }
 func (e *headerError) NoEffect() bool { return true }
 
-// begin prepares for sending: it provides a body, and discards the failures of
-// earlier sends, which nobody can want any more, unless others are in flight,
-// whose policies may settle for them.
+// begin prepares for sending: it provides a body, and forgets earlier failures.
 func (x *exchange) begin() (body io.ReadCloser, sends int, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -143,12 +169,19 @@ func (x *exchange) begin() (body io.ReadCloser, sends int, err error) {
 			return nil, 0, x.spent(fmt.Errorf("pipeline: the request's GetBody: %w", err))
 		}
 	}
-	if x.inFlight == 0 {
-		x.discardBad(nil)
-	}
+	x.forget()
 	x.sends++
 	x.inFlight++
 	return body, x.sends, nil
+}
+
+// forget discards the failures of earlier sends, which nobody can want any more
+// when there is to be another answer, unless others are in flight, whose policies
+// may settle for them.
+func (x *exchange) forget() {
+	if x.inFlight == 0 {
+		x.discardBad(nil)
+	}
 }
 
 // spent returns the error of a request that cannot be sent again: the last

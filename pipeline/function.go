@@ -27,3 +27,8 @@ func (n *nested) Do(ctx context.Context, call policy.Call) error {
 
 func (n *nested) Resolve(value any) error    { return n.outer.Resolve(value) }
 func (n *nested) Accepts(header string) bool { return n.outer.Accepts(header) }
+
+// Answer is behind [policy.Call.Answer].
+func (n *nested) Answer(value any) error {
+	return policy.Call{}.WithOperation(n.outer).Answer(value)
+}

@@ -68,6 +68,11 @@ func (t *traced) Do(ctx context.Context, call policy.Call) error {
 	return err
 }
 
+// Answer is behind [policy.Call.Answer].
+func (t *traced) Answer(value any) error {
+	return policy.Call{}.WithOperation(t.Operation).Answer(value)
+}
+
 // speaker returns one that nobody speaks to yet.
 func (t *traced) speaker() *speaker {
 	if i := int(t.taken.Add(1)) - 1; i < len(t.speakers) {

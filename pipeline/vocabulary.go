@@ -76,6 +76,7 @@ var keys = map[[2]string]attribute.Key{
 	{"breaker", "outcome"}:   "evenkeel.circuit_breaker.outcome",
 	{"timeout", "limit"}:     "evenkeel.timeout.limit",
 	{"timeout", "outcome"}:   "evenkeel.timeout.outcome",
+	{"chaos", "outcome"}:     "evenkeel.chaos.outcome",
 	{"fallback", "outcome"}:  "evenkeel.fallback.outcome",
 	{"auth", "token.source"}: "evenkeel.auth.token.source",
 	{"auth", "challenged"}:   "evenkeel.auth.challenged",

@@ -97,4 +97,15 @@ func (c Call) Resolve(value any) error {
 	return c.operation.Resolve(value)
 }
 
+// Answer has the operation end with value as if it had come to that itself: an HTTP
+// response of 503 is a failure. A policy that calls Answer in place of next returns
+// what it returns. It is for those who simulate the other side; see
+// [Call.Resolve] for those who know better.
+func (c Call) Answer(value any) error {
+	if a, ok := c.operation.(answerer); ok {
+		return a.Answer(value)
+	}
+	return c.Resolve(value)
+}
+
 var errNoResult = errors.New("policy: the call has no result to resolve")

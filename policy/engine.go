@@ -12,6 +12,11 @@ import (
 
 // An Operation is where a call leads: what the next of the innermost policy
 // carries out. It must be safe for concurrent use.
+//
+// It may have one more method, behind [Call.Answer], if that is not the same as
+// Resolve:
+//
+//	Answer(value any) error
 type Operation interface {
 	// Do carries out the operation.
 	Do(ctx context.Context, call Call) error
@@ -21,6 +26,10 @@ type Operation interface {
 
 	// Accepts is behind [Call.Accepts].
 	Accepts(header string) bool
+}
+
+type answerer interface {
+	Answer(value any) error
 }
 
 // WithOperation returns a copy of c that leads to op.
