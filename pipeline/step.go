@@ -54,8 +54,10 @@ func (s *speaker) Step(ctx context.Context, call policy.Call, name string, attrs
 }
 
 func (l *layer) step(ctx context.Context, span trace.Span, name string, attrs []slog.Attr) (context.Context, func(error)) {
-	s := &step{layer: l, name: name, began: time.Now(), span: span}
-	s.add(attrs)
+	s := &step{layer: l, name: name, began: time.Now(), span: span, attrs: attrs}
+	if span != nil { // which has its links already
+		span.SetAttributes(attributes(l.kind, attrs)...)
+	}
 	return context.WithValue(ctx, stepKey{}, s), func(err error) { s.end(ctx, err) }
 }
 

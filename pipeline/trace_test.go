@@ -243,6 +243,20 @@ func TestTraceOfWhatAPolicySays(t *testing.T) {
 		`)
 }
 
+func TestStepHasALinkOnce(t *testing.T) {
+	p, spans := recorded(pipeline.Must(pipeline.New("test", policy.New("test", func(ctx context.Context, call policy.Call, next policy.Handler) error {
+		_, end := call.Step(ctx, "step", call.Link(ctx))
+		end(nil)
+		return next(ctx, call)
+	}))))
+	if err := p.Do(t.Context(), policy.Call{}, func(context.Context, policy.Call) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if step := spans.Ended()[0]; step.Name() != "step" || len(step.Links()) != 1 {
+		t.Errorf("span %q has %d links, want step with 1", step.Name(), len(step.Links()))
+	}
+}
+
 func TestTraceTellsNoSecrets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, spans := recorded(pipeline.Must(pipeline.New("orders", steady(1), token("Authorization", "canary"))))
