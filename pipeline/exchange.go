@@ -19,6 +19,7 @@ import (
 type exchange struct {
 	pipeline *Pipeline
 	base     http.RoundTripper
+	entrance *transport    // that the request came in by
 	req      *http.Request // the caller's; never changed
 
 	mu       sync.Mutex
@@ -26,19 +27,31 @@ type exchange struct {
 	inFlight int            // how many sends have not been answered
 	good     *http.Response // the answer to settle for, if any
 	goodAt   int            // how many sends there were when it came
-	bad      []*StatusError // the answers that were failures, not discarded yet
+	bad      []answer       // the answers that were failures, not discarded yet
 	failed   error          // the last failure
 	over     bool           // nobody wants an answer any more
 }
 
+// An answer is a response, and the failure that it is to policies, if it is one. That
+// failure may have come with another copy of the response, of a call that shares it.
+type answer struct {
+	failure  *StatusError
+	response *http.Response
+}
+
 // Accepts implements [policy.Operation].
 func (x *exchange) Accepts(header string) bool {
-	for name := range x.req.Header { // which need not be canonical
-		if strings.EqualFold(name, header) {
-			return false
+	return !has(x.req.Header, header) && !strayed(x.req)
+}
+
+// has reports whether a header that need not be canonical has a field of that name.
+func has(header http.Header, name string) bool {
+	for field := range header {
+		if strings.EqualFold(field, name) {
+			return true
 		}
 	}
-	return !strayed(x.req)
+	return false
 }
 
 // Resolve implements [policy.Operation].
@@ -228,7 +241,7 @@ func (x *exchange) failAs(response *http.Response) error {
 		drain(response)
 		return err
 	}
-	x.bad = append(x.bad, err)
+	x.bad = append(x.bad, answer{err, response})
 	x.failed = err
 	return err
 }
@@ -245,12 +258,26 @@ func (x *exchange) failWith(ctx context.Context, err error) error {
 	return err
 }
 
-// settle returns what the client gets for a call that ended with err.
-func (x *exchange) settle(err error) (*http.Response, error) {
+// adopt has x end with a response that it has not sent for itself, and that is to
+// policies what failure says.
+func (x *exchange) adopt(response *http.Response, failure *StatusError) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	chosen := x.choose(err)
-	x.discard(chosen)
+	switch {
+	case x.over:
+		drain(response)
+	case failure != nil:
+		x.forget()
+		x.bad = append(x.bad, answer{failure, response})
+		x.failed = failure
+	default:
+		x.replace(response)
+	}
+}
+
+// settle returns what the client gets for a call that ended with err.
+func (x *exchange) settle(err error) (*http.Response, error) {
+	chosen, _ := x.conclude(err)
 	switch {
 	case chosen != nil:
 		chosen.Request = x.req
@@ -262,23 +289,33 @@ func (x *exchange) settle(err error) (*http.Response, error) {
 	}
 }
 
+// conclude returns the response that a call that ended with err comes to, if any,
+// and the failure that it is to policies, if it is one. It discards all others.
+func (x *exchange) conclude(err error) (*http.Response, *StatusError) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	chosen := x.choose(err)
+	x.discard(chosen.response)
+	return chosen.response, chosen.failure
+}
+
 // choose returns the response that a call that ended with err comes to: the
 // one that was good, or the failure that the policies settle for.
-func (x *exchange) choose(err error) *http.Response {
+func (x *exchange) choose(err error) answer {
 	switch {
 	case err == nil && x.good != nil:
-		return x.good
+		return answer{response: x.good}
 	case err == nil && len(x.bad) > 0:
-		return x.bad[len(x.bad)-1].response
+		return x.bad[len(x.bad)-1]
 	case policy.ClassOf(err) == policy.Canceled:
-		return nil // it could not be read
+		return answer{} // it could not be read
 	}
-	for _, status := range slices.Backward(x.bad) {
-		if wraps(err, status) {
-			return status.response
+	for _, bad := range slices.Backward(x.bad) {
+		if wraps(err, bad.failure) {
+			return bad
 		}
 	}
-	return nil
+	return answer{}
 }
 
 // discard drains and closes all responses but the one given.
@@ -291,9 +328,9 @@ func (x *exchange) discard(but *http.Response) {
 }
 
 func (x *exchange) discardBad(but *http.Response) {
-	for _, status := range x.bad {
-		if status.response != but {
-			drain(status.response)
+	for _, bad := range x.bad {
+		if bad.response != but {
+			drain(bad.response)
 		}
 	}
 	x.bad = x.bad[:0]

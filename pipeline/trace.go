@@ -38,8 +38,9 @@ func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operat
 	if inner {
 		t.outer, _ = op.(*nested).outer.(*traced)
 	}
-	s := &t.root
+	s := &t.own
 	s.layer, s.span, s.root = p.root, span, !inner
+	t.root = s
 	returned := false
 	defer func() {
 		s.end(ctx, err, returned, t)
@@ -54,8 +55,9 @@ func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operat
 // traced is an operation whose policies are traced.
 type traced struct {
 	policy.Operation
-	outer    *traced // of the pipeline around this one, if that is traced
-	root     speaker
+	outer    *traced // of the pipeline around this one, if that is traced, or of the call that shares
+	root     *speaker
+	own      speaker     // the root, unless the operation is shared
 	flat     bool        // whether policies have no spans of their own
 	aborted  atomic.Bool // by a panic or Goexit, which a span shows already
 	speakers []speaker   // to be taken, as it costs less to make them all at once
@@ -63,7 +65,7 @@ type traced struct {
 }
 
 func (t *traced) Do(ctx context.Context, call policy.Call) error {
-	err := t.Operation.Do(ctx, call.WithRecorder(&t.root))
+	err := t.Operation.Do(ctx, call.WithRecorder(t.root))
 	remember(call, err)
 	return err
 }

@@ -58,7 +58,7 @@ func (t *transport) CloseIdleConnections() {
 
 // RoundTrip implements [http.RoundTripper].
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	x := &exchange{pipeline: t.pipeline, base: t.base, req: req}
+	x := &exchange{pipeline: t.pipeline, base: t.base, entrance: t, req: req}
 	defer x.close()
 	if req.URL == nil {
 		return nil, errNoURL

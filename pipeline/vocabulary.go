@@ -77,6 +77,7 @@ var keys = map[[2]string]attribute.Key{
 	{"timeout", "limit"}:     "evenkeel.timeout.limit",
 	{"timeout", "outcome"}:   "evenkeel.timeout.outcome",
 	{"chaos", "outcome"}:     "evenkeel.chaos.outcome",
+	{"coalesce", "outcome"}:  "evenkeel.coalesce.outcome",
 	{"fallback", "outcome"}:  "evenkeel.fallback.outcome",
 	{"auth", "token.source"}: "evenkeel.auth.token.source",
 	{"auth", "challenged"}:   "evenkeel.auth.challenged",

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// This file is for those who carry out calls, package pipeline and tests.
-// Policies have no use for it.
+// This file is for those who carry out calls, package pipeline and tests, and for
+// policies that carry out one for several, see [Sharer]. Others have no use for it.
 
 // An Operation is where a call leads: what the next of the innermost policy
 // carries out. It must be safe for concurrent use.
@@ -30,6 +30,46 @@ type Operation interface {
 
 type answerer interface {
 	Answer(value any) error
+}
+
+// A Sharer is an Operation that can be carried out once for several calls: those
+// with a result, such as that of an HTTP request.
+//
+// That is an execution of its own, which a policy begins for one call and ends when
+// nobody waits for it any more. So it may outlast the call that it was begun
+// for, as nothing else that policies do.
+type Sharer interface {
+	Operation
+
+	// Identity returns what tells the operation, with what call adds to it, from
+	// those that are not identical, as far as that is known without asking
+	// whoever makes the call. It may hold secrets. ok is false if the operation
+	// cannot be shared.
+	Identity(call Call) (identity string, ok bool)
+
+	// Share returns an operation that does the same as this one, with an outcome
+	// that several calls may have. ctx is that of the execution. Of what can be
+	// shared only if it is held in memory, such as the body of a response, no more
+	// than maxBytes are.
+	Share(ctx context.Context, maxBytes int64) (Operation, SharedOutcome)
+}
+
+// A SharedOutcome is what an operation has come to that was carried out for several
+// calls. It must be safe for concurrent use.
+type SharedOutcome interface {
+	// End is called once, with the error that the execution has ended with, and
+	// before Settle. It may take as long as it takes to read a response.
+	End(err error)
+
+	// Settle has call end as the execution has, and returns the error to end it
+	// with. ok is false if call cannot have that outcome and has to be carried out by
+	// itself: its result is of another type, or it is one that only one call can
+	// have, as that of a response that is too long to be held in memory.
+	Settle(call Call) (ok bool, err error)
+
+	// Close is called when nobody will call Settle any more, and instead of End
+	// after a panic.
+	Close()
 }
 
 // WithOperation returns a copy of c that leads to op.

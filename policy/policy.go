@@ -51,7 +51,7 @@ type Policy interface {
 	//
 	// What it passes on to next is the call it was given, or a changed copy of
 	// it, and a context derived from its own. When it returns, no call of next is
-	// under way, and none follows. What it took (a permit, a slot, a probe)
+	// under way, and none follows; the one exception is the [Sharer]. What it took (a permit, a slot, a probe)
 	// it gives back in a defer, so that a panic or [runtime.Goexit] of the
 	// operation, which it lets pass, costs nothing.
 	Do(ctx context.Context, call Call, next Handler) error
