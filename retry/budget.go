@@ -53,7 +53,26 @@ func NewBudget(config BudgetConfig) *Budget {
 
 func (b *Budget) unlimited() bool { return b == nil || b.width == 0 }
 
-func (b *Budget) validate() error {
+// Deposit counts a call, which earns the budget [BudgetConfig.Ratio] of a retry.
+//
+// Retry policies do that by themselves. Deposit and [Budget.Withdraw] are for other
+// policies that send a call more than once, such as hedges, so that one budget
+// bounds all that is sent in excess.
+func (b *Budget) Deposit() {
+	if !b.unlimited() {
+		b.calls.add(b.slot(), 1)
+	}
+}
+
+// Withdraw counts a retry, or reports that none is left.
+func (b *Budget) Withdraw() bool {
+	_, ok := b.withdraw()
+	return ok
+}
+
+// Validate reports what is wrong with the budget's configuration, for the policy
+// that uses it to report.
+func (b *Budget) Validate() error {
 	if b.unlimited() {
 		return nil
 	}
@@ -69,13 +88,6 @@ func (b *Budget) validate() error {
 		errs = append(errs, fmt.Errorf("invalid Budget.Window %v: want %v to %v", c.Window, time.Millisecond*slots, maxInterval))
 	}
 	return errors.Join(errs...)
-}
-
-// deposit counts a call.
-func (b *Budget) deposit() {
-	if !b.unlimited() {
-		b.calls.add(b.slot(), 1)
-	}
 }
 
 // withdraw counts a retry, or reports that none is left. It returns what to

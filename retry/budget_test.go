@@ -59,6 +59,27 @@ func TestBudgetIsShared(t *testing.T) {
 	})
 }
 
+func TestBudgetIsSharedWithOtherPolicies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		budget := retry.NewBudget(retry.BudgetConfig{Ratio: 0.5, MinPerSecond: 0.1})
+		for range 8 {
+			budget.Deposit()
+		}
+		if got := outage(t, quick(budget), 2); got != 4 {
+			t.Errorf("%d retries of 2 calls, want all 4", got)
+		}
+		// 10 calls have earned 5, and 1 is allowed in any case.
+		for _, want := range []bool{true, true, false} {
+			if got := budget.Withdraw(); got != want {
+				t.Errorf("Withdraw() = %v, want %v: 2 are left after 4 retries", got, want)
+			}
+		}
+		if !retry.Unlimited.Withdraw() {
+			t.Error("Withdraw() of an unlimited budget = false, want true")
+		}
+	})
+}
+
 func TestUnlimitedBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		if got := outage(t, quick(retry.Unlimited), 1000); got != 2000 {

@@ -117,7 +117,7 @@ func (p *Policy) Validate() error {
 	complain(c.ThrottledInterval > 0 && c.ThrottledInterval <= c.MaxInterval, "ThrottledInterval", c.ThrottledInterval, fmt.Sprintf("more than 0 and at most MaxInterval, %v", c.MaxInterval))
 	complain(c.Multiplier >= 1 && !math.IsInf(c.Multiplier, 1), "Multiplier", c.Multiplier, "a finite number of at least 1")
 	complain(c.Jitter.valid(), "Jitter", int(c.Jitter), "FullJitter, EqualJitter, DecorrelatedJitter or NoJitter")
-	return errors.Join(append(errs, c.Budget.validate())...)
+	return errors.Join(append(errs, c.Budget.Validate())...)
 }
 
 var errNotMade = errors.New("retry: not usable: want a Policy made with New")
@@ -128,7 +128,7 @@ const maxInterval = 24 * time.Hour
 // Do implements [policy.Policy]. If it gives up, its error is an [*Error] that
 // wraps the last attempt's.
 func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
-	p.config.Budget.deposit()
+	p.config.Budget.Deposit()
 	call.Attempt = 1
 	err := next(ctx, call)
 	if err == nil {
