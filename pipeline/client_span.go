@@ -60,9 +60,7 @@ func sendOptions(ctx context.Context, req *http.Request, call policy.Call, sends
 	if sends > 1 {
 		attrs = append(attrs, attribute.Int("http.request.resend_count", sends-1))
 	}
-	if call.Attempt > 0 {
-		attrs = append(attrs, attribute.Int("evenkeel.attempt", call.Attempt))
-	}
+	attrs = appendPlace(attrs, call)
 	return []trace.SpanStartOption{asClient[0], trace.WithAttributes(attrs...)}
 }
 

@@ -12,9 +12,9 @@ import (
 
 // SlogObserver returns an observer, for [Pipeline.WithObserver], that writes the
 // events of policies to logger: with the event's name as message; the names of the
-// pipeline, the policy and the call, the call's key, and the attempt if there are
-// several; the trace and the span, if there are any; and what the policy says. What
-// concerns other calls too, such as the opening of a circuit, is of level Warn or
+// pipeline, the policy and the call, the call's key, the attempt and the hedge if
+// there are several; the trace and the span, if there are any; and what the policy
+// says. What concerns other calls too, such as the opening of a circuit, is of level Warn or
 // Error, its end of Info, and decisions about a single call of Debug.
 func SlogObserver(logger *slog.Logger) func(ctx context.Context, event policy.Event) {
 	return func(ctx context.Context, event policy.Event) {
@@ -22,10 +22,11 @@ func SlogObserver(logger *slog.Logger) func(ctx context.Context, event policy.Ev
 		if !logger.Enabled(ctx, level) {
 			return
 		}
-		attrs := append(make([]slog.Attr, 0, 8+len(event.Attrs)), slog.String("pipeline", event.Pipeline), slog.String("policy", event.Policy))
+		attrs := append(make([]slog.Attr, 0, 9+len(event.Attrs)), slog.String("pipeline", event.Pipeline), slog.String("policy", event.Policy))
 		attrs = appendNonzero(attrs, "call", event.Call.Name)
 		attrs = appendNonzero(attrs, "key", event.Call.Key)
 		attrs = appendNonzero(attrs, "attempt", event.Call.Attempt)
+		attrs = appendNonzero(attrs, "hedge", event.Call.Hedge)
 		if span := trace.SpanContextFromContext(ctx); span.IsValid() {
 			attrs = append(attrs, slog.String("trace_id", span.TraceID().String()), slog.String("span_id", span.SpanID().String()))
 		}

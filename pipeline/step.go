@@ -47,8 +47,11 @@ func (s *speaker) Step(ctx context.Context, call policy.Call, name string, attrs
 	}
 	below := trace.SpanContextFromContext(ctx).IsValid() // or else it has been detached
 	ctx, span := s.layer.pipeline.tracer.Start(ctx, name, linkOptions(ctx, attrs)...)
-	if call.Attempt > 0 && below && s.layer.kind != "retry" { // whose steps are between attempts
-		span.SetAttributes(attribute.Int("evenkeel.attempt", call.Attempt))
+	if below {
+		if s.layer.kind == "retry" {
+			call.Attempt = 0 // its steps are between attempts
+		}
+		span.SetAttributes(appendPlace(nil, call)...)
 	}
 	return s.layer.step(ctx, span, name, attrs)
 }

@@ -106,9 +106,8 @@ func (l *layer) trace(ctx context.Context, call policy.Call, t *traced) (err err
 		remember(call, err)
 	}()
 	s.add(l.attrs...)
-	if call.Attempt > 0 {
-		s.add(attribute.Int("evenkeel.attempt", call.Attempt))
-	}
+	var place [2]attribute.KeyValue
+	s.add(appendPlace(place[:0], call)...)
 	err = l.policy.Do(ctx, call.WithRecorder(s), l.next)
 	returned = true
 	return err

@@ -328,3 +328,19 @@ func TestTracingIsOff(t *testing.T) {
 		}
 	}
 }
+
+func TestTraceTellsHedgesApart(t *testing.T) {
+	twice := policy.New("twice", func(ctx context.Context, call policy.Call, next policy.Handler) error {
+		first := next(ctx, call)
+		call.Hedge = 1
+		return errors.Join(first, next(ctx, call))
+	})
+	p, spans := recorded(pipeline.Must(pipeline.New("test", twice, timeout.New(timeout.Config{}))))
+	_ = p.Do(t.Context(), policy.Call{}, succeed)
+	compare(t, durations.ReplaceAllString(outline(spans.Started(), only("evenkeel.hedge.number")), ""), `
+		test
+		  twice
+		    timeout
+		    timeout number=1
+		`)
+}

@@ -60,6 +60,18 @@ func appendAttributes(kvs []attribute.KeyValue, kind string, attrs []slog.Attr) 
 	return kvs
 }
 
+// appendPlace appends which of the call's attempts a span is part of: at most two
+// attributes.
+func appendPlace(kvs []attribute.KeyValue, call policy.Call) []attribute.KeyValue {
+	if call.Attempt > 0 {
+		kvs = append(kvs, attribute.Int("evenkeel.attempt", call.Attempt))
+	}
+	if call.Hedge > 0 {
+		kvs = append(kvs, attribute.Int("evenkeel.hedge.number", call.Hedge))
+	}
+	return kvs
+}
+
 // keyOf returns the key of an attribute. Those in use are put together once.
 func keyOf(kind, key string) attribute.Key {
 	k := [2]string{kind, key}
@@ -79,6 +91,8 @@ var keys = map[[2]string]attribute.Key{
 	{"chaos", "outcome"}:     "evenkeel.chaos.outcome",
 	{"coalesce", "outcome"}:  "evenkeel.coalesce.outcome",
 	{"fallback", "outcome"}:  "evenkeel.fallback.outcome",
+	{"hedge", "delay"}:       "evenkeel.hedge.delay",
+	{"hedge", "outcome"}:     "evenkeel.hedge.outcome",
 	{"auth", "token.source"}: "evenkeel.auth.token.source",
 	{"auth", "challenged"}:   "evenkeel.auth.challenged",
 }

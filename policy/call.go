@@ -23,19 +23,23 @@ type Call struct {
 	// retry.
 	Attempt int
 
+	// Hedge counts the hedges of a call from 1: the attempts that were sent because
+	// those before took long, and that are under way together with them. It is 0 for
+	// the first of them, and outside of a hedge.
+	Hedge int
+
 	// Once marks a call that must not be repeated once it may have taken
 	// effect; see [NoEffect].
 	Once bool
 
+	// Calls are copied at every step of their way. Compilers copy 16 bytes at a
+	// time, and would copy the last 8 of an odd number of words together with the 8
+	// before, which have just been written: the processor then has to wait, longer
+	// than for all the rest. So the number of words is even.
+
 	headers   *header
 	operation Operation
 	recorder  Recorder
-
-	// Calls are copied at every step of their way. Compilers copy 16 bytes at a
-	// time, and would copy the last 8 of 88 bytes together with the 8 before, which
-	// have just been written: the processor then has to wait, longer than for all
-	// the rest.
-	_ uintptr
 }
 
 // A header is an element of a list that copies of a call share, last set first.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -235,5 +236,11 @@ func TestEmitIsFreeIfNobodyListens(t *testing.T) {
 	})
 	if allocs != 0 {
 		t.Errorf("Emit() makes %v allocations, want 0", allocs)
+	}
+}
+
+func TestCallIsQuickToCopy(t *testing.T) {
+	if size := reflect.TypeFor[policy.Call]().Size(); size%(2*reflect.TypeFor[uintptr]().Size()) != 0 {
+		t.Errorf("a Call has %d bytes, want an even number of words", size)
 	}
 }
