@@ -7,7 +7,9 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.opentelemetry.io/otel/trace/noop"
@@ -198,6 +200,56 @@ func TestResolve(t *testing.T) {
 	}
 	if err := instead(7).Do(t.Context(), policy.Call{}, func(context.Context, policy.Call) error { return errTest }); err == nil {
 		t.Error("Do() = nil of a call without a result, want an error")
+	}
+}
+
+// both returns a policy that has two attempts under way at a time, and tells the
+// other one to leave when one has succeeded.
+func both() policy.Policy {
+	return policy.New("both", func(ctx context.Context, call policy.Call, next policy.Handler) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		var second sync.WaitGroup
+		defer second.Wait()
+		second.Go(func() {
+			call := call
+			call.Hedge = 1
+			if next(ctx, call) == nil {
+				cancel()
+			}
+		})
+		return next(ctx, call)
+	})
+}
+
+func TestRunReturnsTheFirstOfConcurrentResults(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pipeline.Must(pipeline.New("test", both()))
+		got, err := pipeline.RunCall(t.Context(), p, policy.Call{}, func(ctx context.Context, call policy.Call) (string, error) {
+			if call.Hedge == 1 {
+				time.Sleep(time.Second)
+				return "all of it", nil
+			}
+			<-ctx.Done()
+			return "what there is until then", nil
+		})
+		if got != "all of it" || err != nil {
+			t.Errorf("RunCall() = %q, %v, want the result that came first", got, err)
+		}
+	})
+}
+
+func TestRunReturnsTheLastOfSuccessiveResults(t *testing.T) {
+	polling := policy.New("poll", func(ctx context.Context, call policy.Call, next policy.Handler) error {
+		return errors.Join(next(ctx, call), next(ctx, call), next(ctx, call))
+	})
+	runs := 0
+	got, err := pipeline.Run(t.Context(), pipeline.Must(pipeline.New("test", polling)), "test", func(context.Context) (int, error) {
+		runs++
+		return runs, nil
+	})
+	if got != 3 || err != nil {
+		t.Errorf("Run() = %d, %v, want 3, nil", got, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 
 	"github.com/evenkeel-go/evenkeel/policy"
 )
@@ -40,12 +41,16 @@ type result[T any] struct {
 	plain func(context.Context) (T, error)              // either this
 	fn    func(context.Context, policy.Call) (T, error) // or this
 
-	mu      sync.Mutex
-	settled bool
-	value   T
+	runs atomic.Int64 // how many there have been
+
+	mu        sync.Mutex
+	settled   bool
+	value     T
+	settledAt int64 // how many runs there were when the value came
 }
 
 func (r *result[T]) Do(ctx context.Context, call policy.Call) error {
+	run := r.runs.Add(1)
 	var value T
 	var err error
 	if r.plain != nil {
@@ -56,7 +61,7 @@ func (r *result[T]) Do(ctx context.Context, call policy.Call) error {
 	if err != nil {
 		return err
 	}
-	r.set(value)
+	r.keep(value, run)
 	return nil
 }
 
@@ -65,16 +70,27 @@ func (r *result[T]) Resolve(value any) error {
 	if !ok {
 		return policy.WithClass(fmt.Errorf("pipeline: invalid value of type %T: want %v", value, reflect.TypeFor[T]()), policy.Permanent)
 	}
-	r.set(v)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.settle(v)
 	return nil
 }
 
 func (r *result[T]) Accepts(string) bool { return true }
 
-func (r *result[T]) set(value T) {
+// keep settles for the value of the given run. Of concurrent runs the first value
+// is kept, as the others may have been told to leave; that of a later one takes the
+// place of it.
+func (r *result[T]) keep(value T, run int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.settled, r.value = true, value
+	if !r.settled || run > r.settledAt {
+		r.settle(value)
+	}
+}
+
+func (r *result[T]) settle(value T) {
+	r.settled, r.value, r.settledAt = true, value, r.runs.Load()
 }
 
 // of returns the result of a call that ended with err.
