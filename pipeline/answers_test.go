@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -126,6 +127,56 @@ func TestConcurrentAnswersAreClosedButOne(t *testing.T) {
 			t.Errorf("%d answers, want 2", base.opened.Load())
 		}
 		base.allClosed(t)
+	})
+}
+
+// A stalled body blocks its reader until it is closed.
+type stalled struct{ closed chan struct{} }
+
+func (s stalled) Read([]byte) (int, error) {
+	<-s.closed
+	return 0, io.ErrClosedPipe
+}
+
+func (s stalled) Close() error {
+	select {
+	case <-s.closed:
+	default:
+		close(s.closed)
+	}
+	return nil
+}
+
+func TestStalledBodyOfALateAnswerHoldsUpNoOtherSend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bodies := []io.ReadCloser{http.NoBody, stalled{make(chan struct{})}, http.NoBody}
+		var sends atomic.Int32
+		base := roundTripper(func(req *http.Request) (*http.Response, error) {
+			body := bodies[sends.Add(1)-1]
+			time.Sleep(time.Second)
+			return &http.Response{StatusCode: 200, Body: body}, nil
+		})
+		staggered := policy.New("staggered", func(ctx context.Context, call policy.Call, next policy.Handler) error {
+			var second sync.WaitGroup
+			defer second.Wait()
+			second.Go(func() {
+				time.Sleep(time.Millisecond)
+				_ = next(ctx, call)
+			})
+			_ = next(ctx, call)
+			time.Sleep(2 * time.Millisecond) // the second answer has come, and is being discarded
+			start := time.Now()
+			err := next(ctx, call)
+			if took := time.Since(start); took != time.Second {
+				t.Errorf("the third send took %v, want %v", took, time.Second)
+			}
+			return err
+		})
+		response, err := pipeline.Must(pipeline.New("test", staggered)).Transport(base).RoundTrip(request(t, "GET", "http://localhost", nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
 	})
 }
 

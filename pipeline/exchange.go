@@ -62,7 +62,10 @@ func (x *exchange) Resolve(value any) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.replace(response)
+	if x.good != nil && x.good != response {
+		drain(x.good)
+	}
+	x.good, x.goodAt = response, x.sends
 	return nil
 }
 
@@ -215,21 +218,22 @@ func (x *exchange) end() {
 // keep has x settle for the response to the given send. Of concurrent sends
 // the first answer is kept; that of a later one takes the place of it.
 func (x *exchange) keep(response *http.Response, send int) {
+	if unwanted := x.pick(response, send); unwanted != nil { //nolint:bodyclose // Drain closes it.
+		drain(unwanted) // without the lock: it takes time, and others need not wait
+	}
+}
+
+// pick returns which response is not wanted any more: the one given, the one that
+// it takes the place of, or none.
+func (x *exchange) pick(response *http.Response, send int) (unwanted *http.Response) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.over || x.good != nil && send <= x.goodAt {
-		drain(response)
-		return
+		return response
 	}
-	x.replace(response)
-}
-
-// replace has x settle for response.
-func (x *exchange) replace(response *http.Response) {
-	if x.good != nil && x.good != response {
-		drain(x.good)
-	}
+	unwanted = x.good
 	x.good, x.goodAt = response, x.sends
+	return unwanted
 }
 
 // failAs returns the failure that response is.
