@@ -20,8 +20,9 @@ import (
 // the server sent it, body unread, and no error. The call's Key is the request's
 // origin, and its Name is the one given by [WithCallName], or else "HTTP GET" and
 // the like. GET, HEAD, OPTIONS, TRACE, PUT and DELETE may be repeated, as may
-// requests with an Idempotency-Key; every other one is a Once call. A body is sent
-// again only if the request has GetBody, as those of [http.NewRequest] mostly do.
+// requests with an Idempotency-Key; every other one is a Once call, and so is one
+// whose body cannot be sent again for want of GetBody, which those of
+// [http.NewRequest] mostly have.
 //
 // A deadline set by a policy ends when the response's headers have arrived, as
 // do the call's spans. Only the request's own context governs the reading of the
@@ -72,7 +73,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	err := t.pipeline.do(ctx, policy.Call{
 		Name: cmp.Or(name, callNames[req.Method], "HTTP"),
 		Key:  originOf(req.URL),
-		Once: !idempotent(req),
+		Once: !idempotent(req) || !replayable(req),
 	}, x)
 	return x.settle(err)
 }

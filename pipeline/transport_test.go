@@ -527,6 +527,25 @@ func TestCallOfARequest(t *testing.T) {
 	}
 }
 
+func TestCallWhoseBodyCannotBeSentAgainIsOnce(t *testing.T) {
+	for name, tt := range map[string]struct {
+		body io.Reader
+		want bool
+	}{
+		"none":      {nil, false},
+		"in memory": {strings.NewReader("order"), false},
+		"a stream":  {io.MultiReader(strings.NewReader("order")), true},
+	} {
+		note := policy.New("note", func(_ context.Context, call policy.Call, _ policy.Handler) error {
+			if call.Once != tt.want {
+				t.Errorf("PUT with body %s: once %v, want %v", name, call.Once, tt.want)
+			}
+			return policy.ErrRejected
+		})
+		_, _ = pipeline.Must(pipeline.New("test", note)).Transport(nil).RoundTrip(request(t, "PUT", "http://localhost", tt.body)) //nolint:bodyclose // There is none.
+	}
+}
+
 func TestCallNameIsNotInherited(t *testing.T) {
 	var names []string
 	note := policy.New("note", func(ctx context.Context, call policy.Call, next policy.Handler) error {
