@@ -45,7 +45,7 @@ func TestWhatSourcesSayIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	document := string(text)
-	for dir, namespace := range map[string]string{"retry": "retry", "breaker": "circuit_breaker", "timeout": "timeout", "auth": "auth"} {
+	for dir, namespace := range map[string]string{"retry": "retry", "hedge": "hedge", "breaker": "circuit_breaker", "timeout": "timeout", "auth": "auth"} {
 		events := regexp.MustCompile(`"(` + dir + `\.[a-z_]+)"`)
 		keys := regexp.MustCompile(`slog\.(?:String|Int|Bool|Duration)\("([a-z_.]+)"`)
 		source := sourceOf(t, dir)

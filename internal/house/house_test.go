@@ -28,6 +28,7 @@ var arrows = map[string][]string{
 	"retry":   {"policy", "github.com/cenkalti/backoff/v4"},
 	"breaker": {"policy", "github.com/sony/gobreaker/v2"},
 	"auth":    {"policy", "golang.org/x/oauth2", "golang.org/x/sync"},
+	"hedge":   {"policy", "retry"}, // They share a budget.
 
 	"auth/authtest": {"auth"},
 }
