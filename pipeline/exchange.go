@@ -62,11 +62,16 @@ func (x *exchange) Resolve(value any) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.replace(response)
+	return nil
+}
+
+// replace has x settle for a response, whatever was good before.
+func (x *exchange) replace(response *http.Response) {
 	if x.good != nil && x.good != response {
 		drain(x.good)
 	}
 	x.good, x.goodAt = response, x.sends
-	return nil
 }
 
 // Answer is behind [policy.Call.Answer].

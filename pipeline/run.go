@@ -70,9 +70,7 @@ func (r *result[T]) Resolve(value any) error {
 	if !ok {
 		return policy.WithClass(fmt.Errorf("pipeline: invalid value of type %T: want %v", value, reflect.TypeFor[T]()), policy.Permanent)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.settle(v)
+	r.set(v)
 	return nil
 }
 
@@ -87,6 +85,13 @@ func (r *result[T]) keep(value T, run int64) {
 	if !r.settled || run > r.settledAt {
 		r.settle(value)
 	}
+}
+
+// set settles for a value, whatever was there before.
+func (r *result[T]) set(value T) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.settle(value)
 }
 
 func (r *result[T]) settle(value T) {
