@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/evenkeel-go/evenkeel/internal/latency"
 	"github.com/evenkeel-go/evenkeel/policy"
 	"github.com/evenkeel-go/evenkeel/retry"
 )
@@ -42,7 +43,7 @@ type Config struct {
 type Policy struct {
 	config    Config
 	shared    bool // whether the budget was given
-	latencies latencies
+	latencies latency.Table
 }
 
 // New returns a policy with the given configuration that has observed nothing
@@ -107,11 +108,11 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 		defer call.Outcome(ctx, notHedged)
 		return next(ctx, call)
 	}
-	l := p.latencies.of(call)
+	l := p.latencies.Of(call.Name, call.Key)
 	switch delay := p.delay(l); {
 	case delay == 0:
 		call.Note(ctx, slog.String("reason", "latency_unknown"))
-	case !l.fits(ctx, delay):
+	case !l.Fits(ctx, delay):
 		call.Note(ctx, slog.String("reason", "deadline"))
 	default:
 		call.Note(ctx, slog.Duration("delay", delay))
@@ -131,20 +132,20 @@ func (p *Policy) deposit(call policy.Call) {
 
 // delay returns after what time to hedge calls of the given latency, or 0 if that
 // is not known yet.
-func (p *Policy) delay(l *latency) time.Duration {
+func (p *Policy) delay(l *latency.Observed) time.Duration {
 	if p.config.Quantile == 0 {
 		return p.config.Delay
 	}
-	return max(p.config.Delay, time.Duration(l.late.Load()))
+	return max(p.config.Delay, l.Late())
 }
 
 // watch carries out a call without hedges.
-func (p *Policy) watch(ctx context.Context, call policy.Call, next policy.Handler, l *latency) error {
+func (p *Policy) watch(ctx context.Context, call policy.Call, next policy.Handler, l *latency.Observed) error {
 	defer call.Outcome(ctx, notHedged)
 	start := time.Now()
 	err := next(ctx, call)
 	if answers(err) {
-		l.observe(time.Since(start), p.config.Quantile)
+		l.Observe(time.Since(start), p.config.Quantile)
 	}
 	return err
 }

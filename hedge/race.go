@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/evenkeel-go/evenkeel/internal/latency"
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
@@ -21,7 +22,7 @@ type race struct {
 	policy  *Policy
 	call    policy.Call
 	next    policy.Handler
-	latency *latency
+	latency *latency.Observed
 	delay   time.Duration
 	ctx     context.Context // of the attempts
 	lose    context.CancelCauseFunc
@@ -56,7 +57,7 @@ func (r *race) run(ctx context.Context) error {
 	case r.answered:
 		// If the first attempt has lost, it would have taken longer than that. It has
 		// taken longer than the delay, which is all that the quantile depends on.
-		r.latency.observe(took, r.policy.config.Quantile)
+		r.latency.Observe(took, r.policy.config.Quantile)
 	}
 	r.tell(ctx)
 	return r.err
@@ -112,7 +113,7 @@ func (r *race) enter() (number int, reason string, ok bool) {
 	}
 	r.hedges.Add(1) // before run waits, as that does when all is over
 	switch {
-	case !r.latency.fits(r.ctx, 0):
+	case !r.latency.Fits(r.ctx, 0):
 		reason = "deadline"
 	case !r.policy.config.Budget.Withdraw():
 		reason = "budget"

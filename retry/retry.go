@@ -7,7 +7,9 @@
 // [policy.ClassOf]: transient, throttled and unsent calls are tried again, and
 // Once calls only if the failed attempt certainly took no effect. A server's
 // Retry-After is waited for, with jitter on top. No wait begins that would
-// outlast the deadline of the call.
+// outlast the deadline of the call, nor one after which half of the attempts would
+// be too slow to meet it, once the policy has seen 20 of those of calls with the
+// same name and key that have deadlines: a sample of the first attempts, and all others.
 //
 // A [Budget] bounds the retries of all calls together. It is what stops a
 // retrying client from keeping down a server that struggles.
@@ -22,6 +24,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/evenkeel-go/evenkeel/internal/latency"
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
@@ -70,7 +73,8 @@ type Config struct {
 // A Policy retries failed calls. Make one with [New]. It is safe for
 // concurrent use.
 type Policy struct {
-	config Config
+	config    Config
+	latencies latency.Table // of attempts
 }
 
 // New returns a policy with the given configuration.
@@ -90,7 +94,7 @@ func New(config Config) *Policy {
 	if config.Budget == nil {
 		config.Budget = NewBudget(BudgetConfig{})
 	}
-	return &Policy{config}
+	return &Policy{config: config}
 }
 
 // Name implements [policy.Policy].
@@ -130,7 +134,12 @@ const maxInterval = 24 * time.Hour
 func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
 	p.config.Budget.Deposit()
 	call.Attempt = 1
-	err := next(ctx, call)
+	var err error
+	if samples(ctx) {
+		err = p.attempt(ctx, call, next)
+	} else {
+		err = next(ctx, call)
+	}
 	if err == nil {
 		call.Outcome(ctx, "success")
 		return nil
@@ -165,7 +174,7 @@ func (p *Policy) repeat(ctx context.Context, call policy.Call, next policy.Handl
 			return reason
 		}
 		delay, source := intervals.next(err)
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= delay {
+		if !p.latencies.Of(call.Name, call.Key).Fits(ctx, delay) {
 			return ReasonDeadline
 		}
 		slot, ok := p.config.Budget.withdraw()
@@ -182,7 +191,7 @@ func (p *Policy) repeat(ctx context.Context, call policy.Call, next policy.Handl
 		}
 		call.Attempt++
 		story.Attempts++
-		if err = next(ctx, call); err != nil {
+		if err = p.attempt(ctx, call, next); err != nil {
 			story.add(ctx, err)
 		}
 	}

@@ -25,10 +25,10 @@ var arrows = map[string][]string{
 		"go.opentelemetry.io/otel/metric",
 		"go.opentelemetry.io/otel/trace",
 	},
-	"retry":   {"policy", "github.com/cenkalti/backoff/v4"},
+	"retry":   {"policy", "internal/latency", "github.com/cenkalti/backoff/v4"},
 	"breaker": {"policy", "github.com/sony/gobreaker/v2"},
 	"auth":    {"policy", "golang.org/x/oauth2", "golang.org/x/sync"},
-	"hedge":   {"policy", "retry"}, // They share a budget.
+	"hedge":   {"policy", "retry", "internal/latency"}, // They share a budget.
 
 	"auth/authtest": {"auth"},
 }

@@ -1,4 +1,6 @@
-package hedge
+// Package latency observes how long calls take, without a lock and in little
+// memory.
+package latency
 
 import (
 	"context"
@@ -8,10 +10,10 @@ import (
 	"time"
 )
 
-// A latency is what has been observed of how long calls of a kind take: a
+// An Observed is what has been observed of how long calls of a kind take: a
 // histogram whose buckets are an eighth as wide as what they hold is long. What is
-// concluded from it is not computed for each call.
-type latency struct {
+// concluded from it is not computed for each call. It is safe for concurrent use.
+type Observed struct {
 	used   atomic.Bool // since the last sweep
 	counts [buckets]atomic.Uint32
 	late   atomic.Int64 // what the quantile takes at most, in ns; 0 if not known
@@ -28,9 +30,9 @@ const (
 	memory = 2048 // observations after which old ones count for half
 )
 
-// observe takes down that a call took d. It is one write to shared memory, most of
-// the time.
-func (l *latency) observe(d time.Duration, quantile float64) {
+// Observe takes down that a call took d. It is one write to shared memory, most of
+// the time. The quantile is the one that is of interest, the same at every call.
+func (l *Observed) Observe(d time.Duration, quantile float64) {
 	if l.counts[bucketOf(d)].Add(1)%4 == 1 && l.learning.TryLock() {
 		defer l.learning.Unlock()
 		l.learn(quantile)
@@ -38,7 +40,7 @@ func (l *latency) observe(d time.Duration, quantile float64) {
 }
 
 // learn draws conclusions, and begins to forget what is old.
-func (l *latency) learn(quantile float64) {
+func (l *Observed) learn(quantile float64) {
 	var counts [buckets]uint32
 	total := uint32(0)
 	for i := range l.counts {
@@ -58,9 +60,13 @@ func (l *latency) learn(quantile float64) {
 	}
 }
 
-// fits reports whether a call that begins after delay is likely to end before the
-// deadline of ctx: half of them would.
-func (l *latency) fits(ctx context.Context, delay time.Duration) bool {
+// Late returns what the quantile of the calls takes at most, or 0 if that is not
+// known yet.
+func (l *Observed) Late() time.Duration { return time.Duration(l.late.Load()) }
+
+// Fits reports whether a call that begins after delay is likely to end before the
+// deadline of ctx: half of them would, as far as is known.
+func (l *Observed) Fits(ctx context.Context, delay time.Duration) bool {
 	deadline, ok := ctx.Deadline()
 	return ctx.Err() == nil && (!ok || time.Until(deadline) > delay+time.Duration(l.median.Load()))
 }

@@ -1,16 +1,15 @@
-package hedge
+package latency
 
 import (
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	"github.com/evenkeel-go/evenkeel/policy"
 )
 
-// latencies holds what is known of calls by their kind. The zero value is empty.
-type latencies struct {
-	byKind sync.Map // from kind to *latency
+// A Table holds what has been observed of calls by their kind. The zero value is
+// empty and ready to use. It is safe for concurrent use.
+type Table struct {
+	byKind sync.Map // from kind to *Observed
 	made   atomic.Uint64
 }
 
@@ -21,24 +20,24 @@ type kind struct{ name, key string }
 // used since the last time.
 const sweepEvery = 1024
 
-// of returns what is known of calls like the given one.
-func (ls *latencies) of(call policy.Call) *latency {
-	v, ok := ls.byKind.Load(kind{call.Name, call.Key})
+// Of returns what is known of calls of the given name and key.
+func (ls *Table) Of(name, key string) *Observed {
+	v, ok := ls.byKind.Load(kind{name, key})
 	if !ok {
-		v = ls.add(call)
+		v = ls.add(name, key)
 	}
-	l := v.(*latency)
+	l := v.(*Observed)
 	if !l.used.Load() { // Spares the others a write to shared memory.
 		l.used.Store(true)
 	}
 	return l
 }
 
-func (ls *latencies) add(call policy.Call) any {
-	l := &latency{}
+func (ls *Table) add(name, key string) any {
+	l := &Observed{}
 	l.used.Store(true)
 	// Cloned, so that what is a part of something larger does not retain that.
-	v, ok := ls.byKind.LoadOrStore(kind{strings.Clone(call.Name), strings.Clone(call.Key)}, l)
+	v, ok := ls.byKind.LoadOrStore(kind{strings.Clone(name), strings.Clone(key)}, l)
 	if !ok && ls.made.Add(1)%sweepEvery == 0 {
 		ls.sweep()
 	}
@@ -46,9 +45,9 @@ func (ls *latencies) add(call policy.Call) any {
 }
 
 // sweep forgets kinds that have not been used since the last sweep.
-func (ls *latencies) sweep() {
+func (ls *Table) sweep() {
 	ls.byKind.Range(func(key, v any) bool {
-		if !v.(*latency).used.Swap(false) {
+		if !v.(*Observed).used.Swap(false) {
 			ls.byKind.Delete(key)
 		}
 		return true
