@@ -93,6 +93,7 @@ var keys = map[[2]string]attribute.Key{
 	{"fallback", "outcome"}:  "evenkeel.fallback.outcome",
 	{"hedge", "delay"}:       "evenkeel.hedge.delay",
 	{"hedge", "outcome"}:     "evenkeel.hedge.outcome",
+	{"throttle", "outcome"}:  "evenkeel.throttle.outcome",
 	{"auth", "token.source"}: "evenkeel.auth.token.source",
 	{"auth", "challenged"}:   "evenkeel.auth.challenged",
 }

@@ -31,6 +31,10 @@ var arrows = map[string][]string{
 	"hedge":   {"policy", "retry", "internal/latency"}, // They share a budget.
 
 	"auth/authtest": {"auth"},
+
+	"throttle": {"policy", "internal/keyed"},
+
+	"internal/keyed": {},
 }
 
 // otherArrows holds for packages that are not in arrows, as those of new policies.
