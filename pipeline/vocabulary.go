@@ -83,19 +83,21 @@ func keyOf(kind, key string) attribute.Key {
 
 // keys holds the keys of attributes that spans have even if all goes well.
 var keys = map[[2]string]attribute.Key{
-	{"retry", "outcome"}:     "evenkeel.retry.outcome",
-	{"breaker", "state"}:     "evenkeel.circuit_breaker.state",
-	{"breaker", "outcome"}:   "evenkeel.circuit_breaker.outcome",
-	{"timeout", "limit"}:     "evenkeel.timeout.limit",
-	{"timeout", "outcome"}:   "evenkeel.timeout.outcome",
-	{"chaos", "outcome"}:     "evenkeel.chaos.outcome",
-	{"coalesce", "outcome"}:  "evenkeel.coalesce.outcome",
-	{"fallback", "outcome"}:  "evenkeel.fallback.outcome",
-	{"hedge", "delay"}:       "evenkeel.hedge.delay",
-	{"hedge", "outcome"}:     "evenkeel.hedge.outcome",
-	{"throttle", "outcome"}:  "evenkeel.throttle.outcome",
-	{"auth", "token.source"}: "evenkeel.auth.token.source",
-	{"auth", "challenged"}:   "evenkeel.auth.challenged",
+	{"retry", "outcome"}:       "evenkeel.retry.outcome",
+	{"breaker", "state"}:       "evenkeel.circuit_breaker.state",
+	{"breaker", "outcome"}:     "evenkeel.circuit_breaker.outcome",
+	{"timeout", "limit"}:       "evenkeel.timeout.limit",
+	{"timeout", "outcome"}:     "evenkeel.timeout.outcome",
+	{"chaos", "outcome"}:       "evenkeel.chaos.outcome",
+	{"coalesce", "outcome"}:    "evenkeel.coalesce.outcome",
+	{"fallback", "outcome"}:    "evenkeel.fallback.outcome",
+	{"hedge", "delay"}:         "evenkeel.hedge.delay",
+	{"hedge", "outcome"}:       "evenkeel.hedge.outcome",
+	{"throttle", "outcome"}:    "evenkeel.throttle.outcome",
+	{"limit", "outcome"}:       "evenkeel.limit.outcome",
+	{"limit", "max_in_flight"}: "evenkeel.limit.max_in_flight",
+	{"auth", "token.source"}:   "evenkeel.auth.token.source",
+	{"auth", "challenged"}:     "evenkeel.auth.challenged",
 }
 
 // translate returns v as a value of an attribute. Durations are in seconds, and

@@ -33,6 +33,7 @@ var arrows = map[string][]string{
 	"auth/authtest": {"auth"},
 
 	"throttle": {"policy", "internal/keyed"},
+	"limit":    {"policy", "internal/keyed"},
 
 	"internal/keyed": {},
 }
