@@ -98,6 +98,7 @@ var keys = map[[2]string]attribute.Key{
 	{"limit", "max_in_flight"}: "evenkeel.limit.max_in_flight",
 	{"auth", "token.source"}:   "evenkeel.auth.token.source",
 	{"auth", "challenged"}:     "evenkeel.auth.challenged",
+	{"bulkhead", "outcome"}:    "evenkeel.bulkhead.outcome",
 }
 
 // translate returns v as a value of an attribute. Durations are in seconds, and
