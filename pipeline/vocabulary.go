@@ -34,8 +34,11 @@ func split(event string) (namespace, outcome string) {
 // attributes and metrics, after "evenkeel.". Metrics have no other characters than
 // these in their names; policies may.
 func namespaceOf(kind string) string {
-	if kind == "breaker" {
+	switch kind {
+	case "breaker":
 		return "circuit_breaker"
+	case "ratelimit": // as its events are called
+		return "rate_limit"
 	}
 	return strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_.-/", r) {
@@ -99,6 +102,8 @@ var keys = map[[2]string]attribute.Key{
 	{"auth", "token.source"}:   "evenkeel.auth.token.source",
 	{"auth", "challenged"}:     "evenkeel.auth.challenged",
 	{"bulkhead", "outcome"}:    "evenkeel.bulkhead.outcome",
+
+	{"rate limit", "outcome"}: "evenkeel.rate_limit.outcome",
 }
 
 // translate returns v as a value of an attribute. Durations are in seconds, and

@@ -30,6 +30,8 @@ var arrows = map[string][]string{
 	"auth":    {"policy", "golang.org/x/oauth2", "golang.org/x/sync"},
 	"hedge":   {"policy", "retry", "internal/latency"}, // They share a budget.
 
+	"ratelimit": {"policy", "golang.org/x/time"},
+
 	"auth/authtest": {"auth"},
 
 	"throttle": {"policy", "internal/keyed"},
