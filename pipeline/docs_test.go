@@ -45,9 +45,12 @@ func TestWhatSourcesSayIsDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	document := string(text)
-	for dir, namespace := range map[string]string{"retry": "retry", "hedge": "hedge", "breaker": "circuit_breaker", "timeout": "timeout", "auth": "auth"} {
+	for dir, namespace := range map[string]string{
+		"retry": "retry", "hedge": "hedge", "breaker": "circuit_breaker", "timeout": "timeout", "auth": "auth",
+		"bulkhead": "bulkhead", "ratelimit": "rate_limit",
+	} {
 		events := regexp.MustCompile(`"(` + dir + `\.[a-z_]+)"`)
-		keys := regexp.MustCompile(`slog\.(?:String|Int|Bool|Duration)\("([a-z_.]+)"`)
+		keys := regexp.MustCompile(`slog\.(?:String|Int|Float64|Bool|Duration)\("([a-z_.]+)"`)
 		source := sourceOf(t, dir)
 		if !keys.MatchString(source) {
 			t.Errorf("%s says nothing", dir)
