@@ -64,6 +64,12 @@
 // several calls at a time may arrive in another order than they came about in;
 // [Policy.State] is always true.
 //
+// # Shadow
+//
+// A breaker that is to be watched before it is relied upon goes into a
+// [policy.Shadow]. Its circuits open and close as they would, by the results of the
+// calls that it would have let pass, and all others pass too.
+//
 // # Memory
 //
 // A circuit that is closed and sees no call while 2048 new keys appear is

@@ -82,6 +82,17 @@ func newTokens(key crypto.Signer) *auth.Policy {
 	return tokens
 }
 
+func watched() (*pipeline.Pipeline, error) {
+	guard := breaker.New(breaker.Config{OpenFor: 5 * time.Second})
+	p, err := pipeline.New("orders", retry.New(retry.Config{}), policy.Shadow(guard))
+	return p, err
+}
+
+func Example_watched() {
+	fmt.Println(watched())
+	// Output: orders: retry → breaker <nil>
+}
+
 func Example_newTokens() {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/breaker"
+	"github.com/evenkeel-go/evenkeel/policy"
 )
 
 // brittle returns a circuit breaker that opens after two failures in a row, for
@@ -54,6 +55,15 @@ var breakerScenarios = []scenario{
 		ctx, cancel := context.WithCancel(s.Context())
 		time.AfterFunc(10*time.Millisecond, cancel)
 		s.send(ctx, "GET", hanging)
+	}},
+	{"circuit-in-shadow", func(s *stage) {
+		s.set(policy.Shadow(brittle()))
+		s.get(replied(500))
+		s.get(replied(500)) // opens it
+		s.get(replied(500)) // is not rejected, though it would have been
+		s.get(ok)
+		time.Sleep(5 * time.Second)
+		s.get(ok) // closes it
 	}},
 	{"circuit-forced", func(s *stage) {
 		b := brittle()

@@ -37,10 +37,15 @@ type Handler func(ctx context.Context, call Call) error
 // It must be safe for concurrent use: one instance serves all calls and may
 // serve several pipelines, which then share its state.
 //
-// A policy may have two more methods. Validate() error says what is wrong with
+// A policy may have more methods. Validate() error says what is wrong with
 // its configuration; the pipeline asks when it is built. Type() string says
 // what kind of policy it is, such as "retry", where Name says which one, such as
-// "orders-retry"; the type names the policy's spans. Without it the name does.
+// "orders-retry"; the type names the policy's spans. Without it the name does. A
+// [Gauge] tells of a third one.
+//
+// A policy that refuses calls does so by an error that matches [ErrRejected], tells
+// of it by an event named package.rejected and by the outcome "rejected", and can
+// then be tried out in a [Shadow].
 type Policy interface {
 	// Name identifies the policy in traces, metrics and messages. It is the
 	// same at every call.
