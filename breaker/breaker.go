@@ -103,6 +103,10 @@ func (p *Policy) Name() string { return p.config.Name }
 // Type returns "breaker". It names the policy's spans.
 func (p *Policy) Type() string { return "breaker" }
 
+// ConsecutiveFailures returns how many failures in a row open a circuit. A pipeline asks
+// for its warnings.
+func (p *Policy) ConsecutiveFailures() int { return p.config.ConsecutiveFailures }
+
 // Do implements [policy.Policy]. While the circuit of the call's key is open it
 // rejects the call with an error that matches [ErrOpen]; otherwise it returns
 // what next returns.

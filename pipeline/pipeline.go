@@ -60,8 +60,9 @@ type Pipeline struct {
 // outermost. The name appears in traces and messages.
 //
 // It reports everything that is wrong with the policies, each complaint with
-// the names of pipeline and policy: nil policies, none at all, and what their
-// Validate methods say.
+// the names of pipeline and policy: nil policies, none at all, what their
+// Validate methods say, and an order that cannot work, such as the same breaker twice.
+// For orders that are merely hazardous see [Pipeline.Warnings].
 func New(name string, policies ...policy.Policy) (*Pipeline, error) {
 	var errs []error
 	if err := validateName("name", name, "pipelines"); err != nil {
@@ -75,6 +76,7 @@ func New(name string, policies ...policy.Policy) (*Pipeline, error) {
 			errs = append(errs, prefixed(policyTitle(i, p), err)...)
 		}
 	}
+	errs = append(errs, impossible(policies)...)
 	if len(errs) > 0 {
 		return nil, errors.Join(prefixed(fmt.Sprintf("pipeline %q", name), errs...)...)
 	}
@@ -214,7 +216,7 @@ func around(p policy.Policy, next policy.Handler) policy.Handler {
 }
 
 func validate(p policy.Policy) error {
-	if isNil(p) {
+	if isMissing(p) {
 		return errors.New("invalid policy nil: want one made with New")
 	}
 	var errs []error
@@ -244,7 +246,7 @@ func isNil(x any) bool {
 }
 
 func policyTitle(i int, p policy.Policy) string {
-	if isNil(p) {
+	if isMissing(p) {
 		return fmt.Sprintf("policy %d", i+1)
 	}
 	return fmt.Sprintf("policy %d %q", i+1, p.Name())

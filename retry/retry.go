@@ -103,6 +103,10 @@ func (p *Policy) Name() string { return p.config.Name }
 // Type names the policy's spans: "retry".
 func (p *Policy) Type() string { return "retry" }
 
+// MaxAttempts returns how often a call is tried in all, at most. A pipeline asks for
+// its warnings.
+func (p *Policy) MaxAttempts() int { return p.config.MaxAttempts }
+
 // Validate reports everything that is wrong with the policy's configuration.
 func (p *Policy) Validate() error {
 	c := p.config

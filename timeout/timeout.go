@@ -56,6 +56,9 @@ func (p *Policy) Name() string { return p.config.Name }
 // Type names the policy's spans: "timeout".
 func (p *Policy) Type() string { return "timeout" }
 
+// Limit returns how long a call may take. A pipeline asks for its warnings.
+func (p *Policy) Limit() time.Duration { return p.config.Limit }
+
 // Validate reports what is wrong with the policy's configuration.
 func (p *Policy) Validate() error {
 	switch {

@@ -1,0 +1,142 @@
+package pipeline_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/evenkeel-go/evenkeel/breaker"
+	"github.com/evenkeel-go/evenkeel/pipeline"
+	"github.com/evenkeel-go/evenkeel/policy"
+	"github.com/evenkeel-go/evenkeel/retry"
+	"github.com/evenkeel-go/evenkeel/timeout"
+)
+
+func ExamplePipeline_Warnings() {
+	p := pipeline.Must(pipeline.New("orders",
+		timeout.New(timeout.Config{Name: "total", Limit: 2 * time.Second}),
+		retry.New(retry.Config{}),
+		timeout.New(timeout.Config{Name: "attempt", Limit: 5 * time.Second}),
+	))
+	for _, warning := range p.Warnings() {
+		fmt.Println(warning)
+	}
+	// Output:
+	// pipeline "orders": policy 1 "total" outside of policy 3 "attempt": an attempt that times out after 5s leaves nothing of the call's 2s for a second one; give the attempt less than half of it
+}
+
+// A kind is a policy of some kind that only passes on.
+type kind string
+
+func (k kind) Name() string { return "my " + string(k) }
+func (k kind) Type() string { return string(k) }
+
+func (k kind) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
+	return next(ctx, call)
+}
+
+// hedges is a hedge that tells how many it sends.
+type hedges int
+
+func (hedges) Name() string     { return "hedges" }
+func (hedges) Type() string     { return "hedge" }
+func (h hedges) MaxHedges() int { return int(h) }
+
+func (hedges) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
+	return next(ctx, call)
+}
+
+func limit(name string, d time.Duration) policy.Policy {
+	return timeout.New(timeout.Config{Name: name, Limit: d})
+}
+
+func TestWarnings(t *testing.T) {
+	nested := pipeline.Must(pipeline.New("nested", policy.New("pass", passOn), tries(3)))
+	tests := []struct {
+		name     string
+		policies []policy.Policy
+		want     []string // in each warning, in order
+	}{
+		{"recommended", []policy.Policy{limit("total", 10*time.Second), tries(4), breaker.New(breaker.Config{}), kind("hedge"), kind("auth"), limit("attempt", 2*time.Second)}, nil},
+		{"fallback outermost", []policy.Policy{kind("fallback"), tries(4), breaker.New(breaker.Config{})}, nil},
+		{"one retry that does not retry", []policy.Policy{tries(1), tries(4)}, nil},
+		{"timeouts without a retry", []policy.Policy{limit("a", time.Second), limit("b", time.Second), tries(4)}, nil},
+		{"unknown limit", []policy.Policy{limit("a", time.Second), tries(4), kind("timeout")}, nil},
+		{"two policies of no kind", []policy.Policy{policy.New("x", passOn), policy.New("x", passOn)}, nil},
+
+		{"hedge outside of a breaker that it would trip", []policy.Policy{tries(2), kind("hedge"), breaker.New(breaker.Config{ConsecutiveFailures: 2})}, []string{
+			`policy 2 "my hedge" outside of policy 3 "breaker": a single call, of which all 2 attempts fail, opens the circuit, for which 2 failures in a row are enough; list the breaker before the hedge, or let it take more`,
+		}},
+		{"many hedges outside of a breaker", []policy.Policy{hedges(4), breaker.New(breaker.Config{})}, []string{"all 5 attempts fail"}},
+		{"hedge outside of a breaker that it would not trip", []policy.Policy{hedges(3), breaker.New(breaker.Config{}), kind("breaker")}, nil},
+		{"retry inside of breaker", []policy.Policy{breaker.New(breaker.Config{Name: "api"}), tries(2)}, []string{
+			`policy 1 "api" outside of policy 2 "retry": the circuit does not see the failures that the retry hides, and ends no attempts when it opens; list the retry before the breaker`,
+		}},
+		{"in a shadow", []policy.Policy{policy.Shadow(breaker.New(breaker.Config{})), tries(2)}, []string{"list the retry before the breaker"}},
+		{"fallback innermost", []policy.Policy{tries(2), breaker.New(breaker.Config{}), kind("fallback")}, []string{
+			`policy 1 "retry" outside of policy 3 "my fallback": what the fallback settles is not retried; list the fallback before the retry`,
+			`policy 2 "breaker" outside of policy 3 "my fallback": the circuit does not see the failures that the fallback hides; list the fallback before the breaker`,
+		}},
+		{"two retries", []policy.Policy{tries(4), nested}, []string{
+			`policy 1 "retry" outside of policy 2.2 "retry": their attempts multiply, 4 × 3 of each call; keep the one that is closest to what fails`,
+		}},
+		{"a retry of somebody else's", []policy.Policy{nested, kind("retry")}, []string{
+			`policy 1.2 "retry" outside of policy 2 "my retry": their attempts multiply; keep the one that is closest to what fails`,
+		}},
+		{"no time for a second attempt", []policy.Policy{limit("total", time.Second), tries(2), limit("attempt", time.Second)}, []string{
+			`policy 1 "total" outside of policy 3 "attempt": an attempt that times out after 1s leaves nothing of the call's 1s for a second one; give the attempt less than half of it`,
+		}},
+		{"time for a second attempt", []policy.Policy{limit("total", time.Second+1), tries(2), limit("attempt", time.Second)}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := pipeline.Must(pipeline.New("p", tt.policies...)).Warnings()
+			if !slices.EqualFunc(got, tt.want, func(got, want string) bool {
+				return strings.HasPrefix(got, `pipeline "p": `) && strings.Contains(got, want)
+			}) {
+				t.Errorf("Warnings() =\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
+			}
+		})
+	}
+	if got := (*pipeline.Pipeline)(nil).Warnings(); got != nil {
+		t.Errorf("Warnings() of nil = %q, want none", got)
+	}
+}
+
+func TestImpossibleOrdersAreRefused(t *testing.T) {
+	guard := breaker.New(breaker.Config{Probes: 1})
+	inner := pipeline.Must(pipeline.New("inner", guard))
+	tests := []struct {
+		name     string
+		policies []policy.Policy
+		want     string // "" for none
+	}{
+		{"same breaker", []policy.Policy{guard, tries(2), guard}, `pipeline "p": policy 3 "breaker": is policy 1 "breaker" once more, so that calls would stand in their own way: want another one made with New`},
+		{"in a nested pipeline", []policy.Policy{guard, inner}, `pipeline "p": policy 2.1 "breaker": is policy 1 "breaker" once more`},
+		{"in a shadow", []policy.Policy{policy.Shadow(guard), guard}, `pipeline "p": policy 2 "breaker": is policy 1 "breaker" once more`},
+		{"another breaker", []policy.Policy{guard, breaker.New(breaker.Config{})}, ""},
+		{"same logging", []policy.Policy{kind("log"), tries(2), kind("log")}, ""},
+		{"not comparable", []policy.Policy{incomparable{}, incomparable{}}, ""},
+		{"shadow of a nil pointer", []policy.Policy{policy.Shadow((*breaker.Policy)(nil))}, `pipeline "p": policy 1: invalid policy nil: want one made with New`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := pipeline.New("p", tt.policies...)
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.HasPrefix(err.Error(), tt.want)) {
+				t.Errorf("New() = %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// An incomparable policy is of a kind that calls hold something of.
+type incomparable struct{ _ func() }
+
+func (incomparable) Name() string { return "bulkhead" }
+
+func (incomparable) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
+	return next(ctx, call)
+}
