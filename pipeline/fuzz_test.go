@@ -22,9 +22,13 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/auth"
 	"github.com/evenkeel-go/evenkeel/breaker"
+	"github.com/evenkeel-go/evenkeel/bulkhead"
+	"github.com/evenkeel-go/evenkeel/hedge"
+	"github.com/evenkeel-go/evenkeel/limit"
 	"github.com/evenkeel-go/evenkeel/pipeline"
 	"github.com/evenkeel-go/evenkeel/policy"
 	"github.com/evenkeel-go/evenkeel/retry"
+	"github.com/evenkeel-go/evenkeel/throttle"
 	"github.com/evenkeel-go/evenkeel/timeout"
 )
 
@@ -101,7 +105,7 @@ func (w *world) policies(depth int) []policy.Policy {
 }
 
 func (w *world) policy(depth int) policy.Policy {
-	switch w.draw(7) {
+	switch w.draw(11) {
 	case 1:
 		config := retry.Config{MaxAttempts: 1 + w.draw(4), Jitter: retry.Jitter(w.draw(4)), InitialInterval: w.duration()}
 		config.Budget = []*retry.Budget{nil, w.budget, retry.Unlimited}[w.draw(3)]
@@ -127,6 +131,20 @@ func (w *world) policy(depth int) policy.Policy {
 		p := auth.New(auth.Config{Source: randomTokens{w}})
 		w.closers = append(w.closers, p)
 		return p
+	case 7:
+		p := bulkhead.New(bulkhead.Config{Slots: 1 + w.draw(3), MaxWait: w.duration(), MaxQueue: 1 + w.draw(3), Global: w.draw(2) == 0})
+		w.gauged = append(w.gauged, p)
+		return p
+	case 8:
+		p := limit.New(limit.Config{Initial: 1, Max: 1 + w.draw(4), Window: w.duration() * 100})
+		w.gauged = append(w.gauged, p)
+		return p
+	case 9:
+		hedges := 1 + w.draw(2)
+		w.most *= 1 + hedges
+		return hedge.New(hedge.Config{Delay: w.duration(), MaxHedges: hedges, Budget: w.budget})
+	case 10:
+		return throttle.New(throttle.Config{Window: w.duration() * 1000, MinCalls: 1 + w.draw(4)})
 	default:
 		if depth > 2 {
 			return policy.New("pass", passOn)

@@ -49,7 +49,7 @@ func (hedges) Do(ctx context.Context, call policy.Call, next policy.Handler) err
 	return next(ctx, call)
 }
 
-func limit(name string, d time.Duration) policy.Policy {
+func within(name string, d time.Duration) policy.Policy {
 	return timeout.New(timeout.Config{Name: name, Limit: d})
 }
 
@@ -60,11 +60,11 @@ func TestWarnings(t *testing.T) {
 		policies []policy.Policy
 		want     []string // in each warning, in order
 	}{
-		{"recommended", []policy.Policy{limit("total", 10*time.Second), tries(4), breaker.New(breaker.Config{}), kind("hedge"), kind("auth"), limit("attempt", 2*time.Second)}, nil},
+		{"recommended", []policy.Policy{within("total", 10*time.Second), tries(4), breaker.New(breaker.Config{}), kind("hedge"), kind("auth"), within("attempt", 2*time.Second)}, nil},
 		{"fallback outermost", []policy.Policy{kind("fallback"), tries(4), breaker.New(breaker.Config{})}, nil},
 		{"one retry that does not retry", []policy.Policy{tries(1), tries(4)}, nil},
-		{"timeouts without a retry", []policy.Policy{limit("a", time.Second), limit("b", time.Second), tries(4)}, nil},
-		{"unknown limit", []policy.Policy{limit("a", time.Second), tries(4), kind("timeout")}, nil},
+		{"timeouts without a retry", []policy.Policy{within("a", time.Second), within("b", time.Second), tries(4)}, nil},
+		{"unknown limit", []policy.Policy{within("a", time.Second), tries(4), kind("timeout")}, nil},
 		{"two policies of no kind", []policy.Policy{policy.New("x", passOn), policy.New("x", passOn)}, nil},
 
 		{"hedge outside of a breaker that it would trip", []policy.Policy{tries(2), kind("hedge"), breaker.New(breaker.Config{ConsecutiveFailures: 2})}, []string{
@@ -86,10 +86,10 @@ func TestWarnings(t *testing.T) {
 		{"a retry of somebody else's", []policy.Policy{nested, kind("retry")}, []string{
 			`policy 1.2 "retry" outside of policy 2 "my retry": their attempts multiply; keep the one that is closest to what fails`,
 		}},
-		{"no time for a second attempt", []policy.Policy{limit("total", time.Second), tries(2), limit("attempt", time.Second)}, []string{
+		{"no time for a second attempt", []policy.Policy{within("total", time.Second), tries(2), within("attempt", time.Second)}, []string{
 			`policy 1 "total" outside of policy 3 "attempt": an attempt that times out after 1s leaves nothing of the call's 1s for a second one; give the attempt less than half of it`,
 		}},
-		{"time for a second attempt", []policy.Policy{limit("total", time.Second+1), tries(2), limit("attempt", time.Second)}, nil},
+		{"time for a second attempt", []policy.Policy{within("total", time.Second+1), tries(2), within("attempt", time.Second)}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
