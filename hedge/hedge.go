@@ -67,6 +67,10 @@ func (p *Policy) Name() string { return p.config.Name }
 // Type returns "hedge". It names the policy's spans.
 func (p *Policy) Type() string { return "hedge" }
 
+// MaxHedges returns how many hedges of a call there are at most. A pipeline asks for its
+// warnings.
+func (p *Policy) MaxHedges() int { return p.config.MaxHedges }
+
 // Validate reports all that is wrong with the policy's configuration, or that
 // the policy was made by other means than [New].
 func (p *Policy) Validate() error {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/pipeline"
@@ -133,22 +134,22 @@ func left(ctx context.Context) bool {
 // function makes a call of a function, and returns how that ended.
 func (s *storm) function(ctx context.Context, id string) string {
 	call := policy.Call{Name: "function", Key: functions[rand.IntN(len(functions))], Once: chance(50)}
-	runs, effects := 0, 0
+	var runs, effects atomic.Int64 // as hedges run at the same time
 	defer func() {
-		// Auth makes a call once more after a refusal of the token, at each attempt.
-		if runs > 2*maxAttempts || call.Once && effects > 1 {
-			s.problems.addf("%s ran %d times and took effect %d times, once is %v", id, runs, effects, call.Once)
+		// Each attempt may be hedged, and auth makes a call once more after a refusal of the token.
+		if runs.Load() > 2*2*maxAttempts || call.Once && effects.Load() > 1 {
+			s.problems.addf("%s ran %d times and took effect %d times, once is %v", id, runs.Load(), effects.Load(), call.Once)
 		}
 	}()
 	got, err := pipeline.RunCall(ctx, s.pipeline, call, func(ctx context.Context, _ policy.Call) (string, error) {
-		runs++
+		runs.Add(1)
 		if err := s.work(ctx); err != nil {
 			if !policy.NoEffect(err) && policy.ClassOf(err) != policy.Unauthenticated {
-				effects++
+				effects.Add(1)
 			}
 			return "", err
 		}
-		effects++
+		effects.Add(1)
 		return id, nil
 	})
 	switch {

@@ -29,6 +29,11 @@ func (s *storm) calmDown() {
 			s.problems.addf("the circuit of %s is %v, want %v", key, got, breaker.Closed)
 		}
 	}
+	for g := range s.slots.Gauges() {
+		if g.Value != 0 {
+			s.problems.addf("gauge %s of the bulkhead is %v, want 0", g.Name, g.Value)
+		}
+	}
 	s.checkBudget()
 }
 

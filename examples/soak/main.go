@@ -25,6 +25,8 @@ import (
 
 	"github.com/evenkeel-go/evenkeel/auth"
 	"github.com/evenkeel-go/evenkeel/breaker"
+	"github.com/evenkeel-go/evenkeel/bulkhead"
+	"github.com/evenkeel-go/evenkeel/hedge"
 	"github.com/evenkeel-go/evenkeel/pipeline"
 	"github.com/evenkeel-go/evenkeel/policy"
 	"github.com/evenkeel-go/evenkeel/retry"
@@ -69,6 +71,7 @@ const (
 type policies struct {
 	budget *retry.Budget
 	guard  *breaker.Policy
+	slots  *bulkhead.Policy
 	tokens *auth.Keyed
 }
 
@@ -78,6 +81,7 @@ func newPolicies(bad func() bool) policies {
 		guard: breaker.New(breaker.Config{
 			OpenFor: 50 * time.Millisecond, MaxOpenFor: 200 * time.Millisecond, ProbeTimeout: 200 * time.Millisecond, Window: time.Second,
 		}),
+		slots: bulkhead.New(bulkhead.Config{Slots: 30, MaxWait: 50 * time.Millisecond, MaxQueue: 100}),
 		tokens: auth.NewKeyed(auth.KeyedConfig{
 			Key: func(ctx context.Context, _ policy.Call) (string, error) { return tenantOf(ctx), nil },
 			New: func(_ context.Context, tenant string) (auth.Config, error) {
@@ -94,7 +98,9 @@ func (p policies) pipeline() (*pipeline.Pipeline, error) {
 	return pipeline.New("soak",
 		timeout.New(timeout.Config{Name: "total", Limit: totalLimit}),
 		p.retry(),
+		hedge.New(hedge.Config{Delay: attemptLimit / 4, Budget: p.budget}),
 		p.guard,
+		p.slots,
 		p.tokens,
 		timeout.New(timeout.Config{Name: "attempt", Limit: attemptLimit}),
 	)
