@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/evenkeel-go/evenkeel/internal/keyed"
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
@@ -79,7 +80,7 @@ type Config struct {
 // open. Make one with [New]. It is safe for concurrent use.
 type Policy struct {
 	config   Config
-	circuits circuits
+	circuits keyed.Map[circuit]
 }
 
 // New returns a policy with the given configuration and all circuits closed.
@@ -94,7 +95,10 @@ func New(config Config) *Policy {
 	config.Probes = cmp.Or(config.Probes, 3)
 	config.ProbeTimeout = cmp.Or(config.ProbeTimeout, 30*time.Second)
 	config.SlowRatio = cmp.Or(config.SlowRatio, 0.5)
-	return &Policy{config: config}
+	p := &Policy{config: config}
+	p.circuits.New = p.newCircuit
+	p.circuits.Forget = (*circuit).forget
+	return p
 }
 
 // Name implements [policy.Policy].

@@ -1,8 +1,6 @@
 package breaker
 
 import (
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -10,7 +8,6 @@ import (
 // A circuit is what the policy knows of a key.
 type circuit struct {
 	phase atomic.Pointer[phase] // nil once the circuit is forgotten
-	used  atomic.Bool           // since the last sweep
 }
 
 // A phase is the life of a circuit from one change of its state to the next;
@@ -47,68 +44,35 @@ func (ph *phase) forgettable() bool {
 		ph.recovery != nil && time.Since(ph.recovery.until) > ph.recovery.config.MaxOpenFor
 }
 
-// circuits holds the circuits by key. The zero value is empty.
-type circuits struct {
-	byKey sync.Map // from string to *circuit
-	made  atomic.Uint64
+// newCircuit returns a circuit that is closed.
+func (p *Policy) newCircuit() *circuit {
+	c := &circuit{}
+	c.phase.Store(p.closed())
+	return c
 }
 
-// sweepEvery is after how many new circuits those are forgotten that have not
-// been used since the last time.
-const sweepEvery = 1024
+// forget has the circuit be forgotten if its phase is not worth remembering, and
+// reports whether it is. A circuit that opens at this moment is kept.
+func (c *circuit) forget() bool {
+	ph := c.phase.Load()
+	return ph != nil && ph.forgettable() && c.phase.CompareAndSwap(ph, nil)
+}
 
 // circuit returns the circuit of key and the phase that it is in.
 func (p *Policy) circuit(key string) (*circuit, *phase) {
 	for {
-		if c, ph := p.circuits.find(key); ph != nil {
-			if !c.used.Load() { // Spares the others a write to shared memory.
-				c.used.Store(true)
-			}
+		c := p.circuits.Get(key)
+		if ph := c.phase.Load(); ph != nil {
 			return c, ph
 		}
-		p.circuits.add(key, p.closed())
+		p.circuits.Delete(key, c)
 	}
 }
 
 // find returns the circuit of key and the phase that it is in, or nil.
-func (cs *circuits) find(key string) (*circuit, *phase) {
-	v, ok := cs.byKey.Load(key)
-	if !ok {
-		return nil, nil
+func (p *Policy) find(key string) (*circuit, *phase) {
+	if c, ok := p.circuits.Find(key); ok {
+		return c, c.phase.Load()
 	}
-	c := v.(*circuit)
-	ph := c.phase.Load()
-	if ph == nil {
-		cs.byKey.CompareAndDelete(key, c)
-	}
-	return c, ph
-}
-
-// add adds a circuit unless there is one.
-func (cs *circuits) add(key string, ph *phase) {
-	c := &circuit{}
-	c.phase.Store(ph)
-	c.used.Store(true)
-	// Cloned, so that a key that is a part of something larger does not retain that.
-	if _, ok := cs.byKey.LoadOrStore(strings.Clone(key), c); ok {
-		return
-	}
-	if cs.made.Add(1)%sweepEvery == 0 {
-		cs.sweep()
-	}
-}
-
-// sweep forgets circuits that have not been used since the last sweep.
-func (cs *circuits) sweep() {
-	cs.byKey.Range(func(key, v any) bool {
-		c := v.(*circuit)
-		if c.used.Swap(false) {
-			return true
-		}
-		// The phase is replaced first, so that a circuit that opens at this moment is kept.
-		if ph := c.phase.Load(); ph != nil && ph.forgettable() && c.phase.CompareAndSwap(ph, nil) {
-			cs.byKey.CompareAndDelete(key, c)
-		}
-		return true
-	})
+	return nil, nil
 }

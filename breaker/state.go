@@ -41,7 +41,7 @@ func (s State) String() string {
 // there were no calls for a while. The circuit of an unknown key is closed.
 // State may be called while an event is observed.
 func (p *Policy) State(key string) State {
-	if _, ph := p.circuits.find(key); ph != nil {
+	if _, ph := p.find(key); ph != nil {
 		return ph.state()
 	}
 	return Closed
@@ -51,12 +51,11 @@ func (p *Policy) State(key string) State {
 func (p *Policy) Gauges() iter.Seq[policy.Gauge] {
 	return func(yield func(policy.Gauge) bool) {
 		var counts [Open + 1]int
-		p.circuits.byKey.Range(func(_, v any) bool {
-			if ph := v.(*circuit).phase.Load(); ph != nil {
+		for c := range p.circuits.All() {
+			if ph := c.phase.Load(); ph != nil {
 				counts[ph.state()]++
 			}
-			return true
-		})
+		}
 		for state, n := range counts {
 			if !yield(policy.Gauge{Name: "status", Unit: "{circuit}", Value: float64(n), Attrs: []slog.Attr{stateAttr(State(state))}}) {
 				return
@@ -74,6 +73,9 @@ func (p *Policy) ForceOpen(key string) { p.force(key, Open) }
 func (p *Policy) ForceClosed(key string) { p.force(key, Closed) }
 
 func (p *Policy) force(key string, state State) {
+	if p.config.Name == "" { // Not made with New, so it has no circuits.
+		return
+	}
 	for {
 		c, ph := p.circuit(key)
 		if c.phase.CompareAndSwap(ph, &phase{forced: state}) {
@@ -86,7 +88,7 @@ func (p *Policy) force(key string, state State) {
 // circuit of key is closed and has forgotten the past. A circuit that is not forced
 // stays as it is. It emits no event.
 func (p *Policy) Release(key string) {
-	if c, ph := p.circuits.find(key); ph != nil && ph.isForced() {
+	if c, ph := p.find(key); ph != nil && ph.isForced() {
 		// If it fails, someone else has released the circuit or forced it anew.
 		c.phase.CompareAndSwap(ph, p.closed())
 	}
