@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/internal/keyed"
+	"github.com/evenkeel-go/evenkeel/internal/rolling"
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
@@ -49,7 +50,7 @@ type Config struct {
 // with [New]. It is safe for concurrent use.
 type Policy struct {
 	config Config
-	clock  *clock
+	clock  rolling.Clock
 	keys   keyed.Map[window]
 }
 
@@ -59,8 +60,8 @@ func New(config Config) *Policy {
 	config.K = cmp.Or(config.K, 2)
 	config.Window = cmp.Or(config.Window, 10*time.Second)
 	config.MinCalls = cmp.Or(config.MinCalls, 10)
-	p := &Policy{config: config, clock: newClock(config.Window)}
-	p.keys.New = func() *window { return newWindow(p.clock) }
+	p := &Policy{config: config, clock: rolling.NewClock(config.Window)}
+	p.keys.New = func() *window { return newWindow(&p.clock) }
 	p.keys.Forget = (*window).quiet
 	return p
 }

@@ -34,10 +34,12 @@ var arrows = map[string][]string{
 
 	"auth/authtest": {"auth"},
 
-	"throttle": {"policy", "internal/keyed"},
+	"throttle": {"policy", "internal/keyed", "internal/rolling"},
 	"limit":    {"policy", "internal/keyed"},
 
-	"internal/keyed": {},
+	"internal/keyed":   {},
+	"internal/latency": {},
+	"internal/rolling": {},
 }
 
 // otherArrows holds for packages that are not in arrows, as those of new policies.
