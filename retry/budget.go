@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/evenkeel-go/evenkeel/internal/rolling"
 )
 
 // BudgetConfig configures a [Budget]. The zero BudgetConfig is ready to use.
@@ -29,13 +31,12 @@ type BudgetConfig struct {
 // [NewBudget]; the zero Budget is unlimited. It is safe for concurrent use.
 type Budget struct {
 	config BudgetConfig
-	start  time.Time
-	width  time.Duration // of a slot
-	latest atomic.Int64  // the number of the last slot
-	calls  ring
+	clock  rolling.Clock
+	latest atomic.Int64 // the number of the last slot
+	calls  rolling.Counter
 
 	mu      sync.Mutex // held to compare and withdraw in one step
-	retries ring
+	retries rolling.Counter
 }
 
 // Unlimited is a Budget that allows every retry. It is for clients that do not
@@ -48,10 +49,10 @@ func NewBudget(config BudgetConfig) *Budget {
 	config.Ratio = cmp.Or(config.Ratio, 0.2)
 	config.MinPerSecond = cmp.Or(config.MinPerSecond, 10)
 	config.Window = cmp.Or(config.Window, 10*time.Second)
-	return &Budget{config: config, start: time.Now(), width: max(config.Window/slots, time.Millisecond)}
+	return &Budget{config: config, clock: rolling.NewClock(config.Window)}
 }
 
-func (b *Budget) unlimited() bool { return b == nil || b.width == 0 }
+func (b *Budget) unlimited() bool { return b == nil || b.config.Window == 0 }
 
 // Deposit counts a call, which earns the budget [BudgetConfig.Ratio] of a retry.
 //
@@ -60,7 +61,7 @@ func (b *Budget) unlimited() bool { return b == nil || b.width == 0 }
 // bounds all that is sent in excess.
 func (b *Budget) Deposit() {
 	if !b.unlimited() {
-		b.calls.add(b.slot(), 1)
+		b.calls.Inc(b.slot())
 	}
 }
 
@@ -84,8 +85,8 @@ func (b *Budget) Validate() error {
 	if !(c.MinPerSecond >= 0) || c.MinPerSecond > 1e6 {
 		errs = append(errs, fmt.Errorf("invalid Budget.MinPerSecond %v: want a number from 0 to 1e6", c.MinPerSecond))
 	}
-	if c.Window < time.Millisecond*slots || c.Window > maxInterval {
-		errs = append(errs, fmt.Errorf("invalid Budget.Window %v: want %v to %v", c.Window, time.Millisecond*slots, maxInterval))
+	if c.Window < time.Millisecond*rolling.Slots || c.Window > maxInterval {
+		errs = append(errs, fmt.Errorf("invalid Budget.Window %v: want %v to %v", c.Window, time.Millisecond*rolling.Slots, maxInterval))
 	}
 	return errors.Join(errs...)
 }
@@ -99,18 +100,18 @@ func (b *Budget) withdraw() (slot int64, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.slot()
-	allowed := b.config.Ratio*float64(b.calls.sum(now)) + b.config.MinPerSecond*b.config.Window.Seconds()
-	if float64(b.retries.sum(now)+1) > allowed {
+	allowed := b.config.Ratio*float64(b.calls.Sum(now)) + b.config.MinPerSecond*b.config.Window.Seconds()
+	if float64(b.retries.Sum(now)+1) > allowed {
 		return 0, false
 	}
-	b.retries.add(now, 1)
+	b.retries.Inc(now)
 	return now, true
 }
 
 // refund takes back the withdrawal of the given slot.
 func (b *Budget) refund(slot int64) {
 	if !b.unlimited() {
-		b.retries.add(slot, -1)
+		b.retries.Dec(slot)
 	}
 }
 
@@ -119,65 +120,13 @@ func (b *Budget) refund(slot int64) {
 // Time may be turned back: testing/synctest does that, by decades, for a budget
 // that was made outside of its bubble. The budget then begins anew.
 func (b *Budget) slot() int64 {
-	now := int64(time.Since(b.start) / b.width)
+	now := b.clock.Slot()
 	switch latest := b.latest.Load(); {
 	case now > latest:
 		b.latest.CompareAndSwap(latest, now)
-	case now < latest-slots && b.latest.CompareAndSwap(latest, now):
-		b.calls.clear()
-		b.retries.clear()
+	case now < latest-rolling.Slots && b.latest.CompareAndSwap(latest, now):
+		b.calls.Clear()
+		b.retries.Clear()
 	}
 	return now
-}
-
-// slots is how many parts a window has, the current one not counted: what is
-// older than the window is forgotten a part at a time.
-const slots = 10
-
-// A ring counts events in the slots of a rolling window. It is safe for
-// concurrent use and takes no lock, since every call is counted.
-type ring [slots + 1]atomic.Uint64 // the slot's number, and below it the count
-
-// add adds n to the count of a slot. What the ring has counted in the slot's
-// place for another one is forgotten.
-func (r *ring) add(slot int64, n int32) {
-	element := r.element(slot)
-	for {
-		old := element.Load()
-		count := int32(old)
-		if !holds(old, slot) {
-			count = 0
-		}
-		if count+n < 0 || element.CompareAndSwap(old, uint64(uint32(slot))<<32|uint64(uint32(count+n))) {
-			return
-		}
-	}
-}
-
-// sum returns the count of the window that ends with slot.
-func (r *ring) sum(slot int64) int {
-	total := 0
-	for past := range int64(len(r)) {
-		if element := r.element(slot - past).Load(); holds(element, slot-past) {
-			total += int(int32(element))
-		}
-	}
-	return total
-}
-
-// element returns the place of a slot, whose number may be negative.
-func (r *ring) element(slot int64) *atomic.Uint64 {
-	n := int64(len(r))
-	return &r[(slot%n+n)%n]
-}
-
-// holds reports whether element is the one of slot. Numbers are compared by 32
-// bits, so an old count could be taken for a new one after 49 days of the shortest
-// slots, and after centuries of usual ones.
-func holds(element uint64, slot int64) bool { return uint32(element>>32) == uint32(slot) }
-
-func (r *ring) clear() {
-	for i := range r {
-		r[i].Store(0)
-	}
 }
