@@ -29,7 +29,7 @@ type scenario struct {
 
 // scenarios are all that policies can have happen to calls.
 func scenarios() []scenario {
-	return slices.Concat(retryScenarios, hedgeScenarios, breakerScenarios, limitScenarios, authScenarios, fleetScenarios, otherScenarios)
+	return slices.Concat(retryScenarios, hedgeScenarios, breakerScenarios, limitScenarios, loadScenarios, answerScenarios, authScenarios, fleetScenarios, otherScenarios)
 }
 
 // TestScenarios compares the traces of all scenarios with the golden files.
