@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,10 +24,13 @@ import (
 	"github.com/evenkeel-go/evenkeel/auth"
 	"github.com/evenkeel-go/evenkeel/breaker"
 	"github.com/evenkeel-go/evenkeel/bulkhead"
+	"github.com/evenkeel-go/evenkeel/coalesce"
+	"github.com/evenkeel-go/evenkeel/fallback"
 	"github.com/evenkeel-go/evenkeel/hedge"
 	"github.com/evenkeel-go/evenkeel/limit"
 	"github.com/evenkeel-go/evenkeel/pipeline"
 	"github.com/evenkeel-go/evenkeel/policy"
+	"github.com/evenkeel-go/evenkeel/ratelimit"
 	"github.com/evenkeel-go/evenkeel/retry"
 	"github.com/evenkeel-go/evenkeel/throttle"
 	"github.com/evenkeel-go/evenkeel/timeout"
@@ -41,7 +45,7 @@ import (
 func FuzzPipelines(f *testing.F) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
-		shape := make([]byte, 4+random.IntN(16))
+		shape := make([]byte, 4+random.IntN(32))
 		for i := range shape {
 			shape[i] = byte(random.Uint32())
 		}
@@ -64,14 +68,23 @@ type world struct {
 	nodes   int // policies, in all
 	most    int // how often a call may run
 	races   bool
-	gauged  []interface{ Gauges() iter.Seq[policy.Gauge] }
+	shares  bool // whether calls may have the result of others
+	gauged  []gauged
 	closers []*auth.Policy
 	budget  *retry.Budget
-	calm    atomic.Bool // nothing fails or takes time any more
+	calm    atomic.Bool // when all calls have been made
+
+	mu     sync.Mutex
+	values map[string]bool // the results of all runs, which calls may share
 }
 
+type gauged interface{ Gauges() iter.Seq[policy.Gauge] }
+
 func newWorld(t *testing.T, shape []byte, seed uint64) *world {
-	w := &world{T: t, shape: shape, seed: seed, most: 1, spans: tracetest.NewSpanRecorder(), budget: retry.NewBudget(retry.BudgetConfig{})}
+	w := &world{
+		T: t, shape: shape, seed: seed, most: 1, spans: tracetest.NewSpanRecorder(), budget: retry.NewBudget(retry.BudgetConfig{}),
+		values: map[string]bool{fallbackValue: true},
+	}
 	p, err := pipeline.New("fuzz", w.policies(0)...)
 	if err != nil {
 		t.Fatal(err)
@@ -105,18 +118,21 @@ func (w *world) policies(depth int) []policy.Policy {
 }
 
 func (w *world) policy(depth int) policy.Policy {
-	switch w.draw(11) {
+	switch w.draw(14) {
 	case 1:
 		config := retry.Config{MaxAttempts: 1 + w.draw(4), Jitter: retry.Jitter(w.draw(4)), InitialInterval: w.duration()}
 		config.Budget = []*retry.Budget{nil, w.budget, retry.Unlimited}[w.draw(3)]
 		w.most *= config.MaxAttempts
 		return retry.New(config)
 	case 2:
-		return w.breaker()
+		return w.refusing(breaker.New(breaker.Config{
+			ConsecutiveFailures: 1 + w.draw(4), MinCalls: 1 + w.draw(8), Probes: 1 + w.draw(3),
+			OpenFor: w.duration(), ProbeTimeout: w.duration(), Window: w.duration() * 10,
+		}))
 	case 3:
 		return timeout.New(timeout.Config{Limit: w.duration()})
 	case 4:
-		return policy.Shadow(w.breaker())
+		return w.hedge()
 	case 5:
 		w.most *= 2
 		w.races = true
@@ -132,19 +148,21 @@ func (w *world) policy(depth int) policy.Policy {
 		w.closers = append(w.closers, p)
 		return p
 	case 7:
-		p := bulkhead.New(bulkhead.Config{Slots: 1 + w.draw(3), MaxWait: w.duration(), MaxQueue: 1 + w.draw(3), Global: w.draw(2) == 0})
-		w.gauged = append(w.gauged, p)
-		return p
+		return w.refusing(bulkhead.New(w.bulkhead()))
 	case 8:
-		p := limit.New(limit.Config{Initial: 1, Max: 1 + w.draw(4), Window: w.duration() * 100})
-		w.gauged = append(w.gauged, p)
-		return p
+		config := ratelimit.Config{Rate: float64(1 + w.draw(20)), Burst: 1 + w.draw(4)}
+		if w.draw(2) == 0 {
+			config.MaxWait = w.duration()
+		}
+		return w.refusing(ratelimit.New(config))
 	case 9:
-		hedges := 1 + w.draw(2)
-		w.most *= 1 + hedges
-		return hedge.New(hedge.Config{Delay: w.duration(), MaxHedges: hedges, Budget: w.budget})
+		return fallback.New(fallback.Config{To: w.fallBack})
 	case 10:
-		return throttle.New(throttle.Config{Window: w.duration() * 1000, MinCalls: 1 + w.draw(4)})
+		return w.coalesce()
+	case 11:
+		return w.refusing(throttle.New(throttle.Config{K: 1.1 + float64(w.draw(4)), Window: w.duration() * 10, MinCalls: 1 + w.draw(8)}))
+	case 12:
+		return w.refusing(limit.New(limit.Config{Initial: 1 + w.draw(4), Window: max(100*time.Millisecond, w.duration())}))
 	default:
 		if depth > 2 {
 			return policy.New("pass", passOn)
@@ -153,24 +171,70 @@ func (w *world) policy(depth int) policy.Policy {
 	}
 }
 
-func (w *world) breaker() policy.Policy {
-	p := breaker.New(breaker.Config{
-		ConsecutiveFailures: 1 + w.draw(4), MinCalls: 1 + w.draw(8), Probes: 1 + w.draw(3),
-		OpenFor: w.duration(), ProbeTimeout: w.duration(), Window: w.duration() * 10,
+// refusing returns a policy that refuses calls, at times in a shadow.
+func (w *world) refusing(p interface {
+	policy.Policy
+	gauged
+},
+) policy.Policy {
+	w.gauged = append(w.gauged, p)
+	if w.draw(3) == 0 {
+		return policy.Shadow(p)
+	}
+	return p
+}
+
+func (w *world) hedge() policy.Policy {
+	config := hedge.Config{MaxHedges: 1 + w.draw(3), Budget: []*retry.Budget{nil, w.budget, retry.Unlimited}[w.draw(3)]}
+	if w.draw(4) > 0 {
+		config.Delay = w.duration()
+	}
+	w.most *= 1 + config.MaxHedges
+	return hedge.New(config)
+}
+
+func (w *world) bulkhead() bulkhead.Config {
+	config := bulkhead.Config{Slots: 1 + w.draw(3), Global: w.draw(2) == 0}
+	if w.draw(2) == 0 {
+		config.MaxWait, config.MaxQueue = w.duration(), w.draw(3)
+	}
+	return config
+}
+
+// coalesce returns a policy that has all functions of a kind share an execution.
+func (w *world) coalesce() policy.Policy {
+	w.most *= 2 // if there is nothing to share in the end
+	w.shares = true
+	p := coalesce.New(coalesce.Config{
+		Key:  func(_ context.Context, call policy.Call) string { return fmt.Sprint(call.Once) },
+		Once: w.draw(2) == 0, MaxBytes: int64(1 + w.draw(8)),
 	})
 	w.gauged = append(w.gauged, p)
 	return p
 }
 
+const fallbackValue = "fallback"
+
+// fallBack answers functions and HTTP requests, unless it fails, too.
+func (w *world) fallBack(ctx context.Context, call policy.Call, err error) error {
+	if policy.ClassOf(err) == policy.NotSent {
+		return errTest
+	}
+	if call.Resolve(fallbackValue) == nil {
+		return nil
+	}
+	return fallback.Response(203, "text/plain", fallbackValue)(ctx, call, err)
+}
+
 func (w *world) duration() time.Duration { return time.Millisecond << w.draw(12) }
 
-// randomTokens is a source of tokens that fails at times.
+// randomTokens is a source of tokens that is slow and fails at times, until all calls have been made.
 type randomTokens struct{ *world }
 
 func (s randomTokens) Token(ctx context.Context, _ *oauth2.Token) (*oauth2.Token, error) {
 	n := rand.IntN(8)
 	if s.calm.Load() {
-		return &oauth2.Token{AccessToken: "last token"}, nil
+		return &oauth2.Token{AccessToken: "token", Expiry: time.Now().Add(time.Minute)}, nil
 	}
 	if err := policy.Sleep(ctx, time.Duration(n)*time.Millisecond); err != nil {
 		return nil, err
@@ -209,21 +273,20 @@ func (w *world) run() {
 type fate struct {
 	*world
 	http, once bool
+	name       string
 	limit      time.Duration
 
 	mu     sync.Mutex
 	random *rand.Rand
 	runs   int
-	sent   bool            // it may have taken effect
-	values map[string]bool // the results of its runs
+	sent   bool // it may have taken effect
 }
 
 func newFate(w *world, i uint64) *fate {
 	random := rand.New(rand.NewPCG(w.seed, i))
 	return &fate{
 		world: w, http: random.IntN(2) == 0, once: random.IntN(2) == 0,
-		limit:  time.Millisecond << random.IntN(18),
-		random: random, values: make(map[string]bool),
+		name: fmt.Sprint("call ", i), limit: time.Millisecond << random.IntN(18), random: random,
 	}
 }
 
@@ -244,6 +307,8 @@ func (w *world) call(c *fate) {
 		if took := time.Since(start); took > c.limit {
 			w.Errorf("the call took %v (panic %v, returned %v), want at most %v", took, v, returned, c.limit)
 		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if c.runs > w.most {
 			w.Errorf("the operation ran %d times, want at most %d", c.runs, w.most)
 		}
@@ -255,8 +320,11 @@ func (w *world) call(c *fate) {
 func (c *fate) make(ctx context.Context) error {
 	if !c.http {
 		value, err := pipeline.RunCall(ctx, c.pipeline, policy.Call{Name: "test", Once: c.once}, c.operate)
-		if err == nil && !c.values[value] {
-			c.Errorf("result %q is not one of %v", value, c.values)
+		c.world.mu.Lock()
+		defer c.world.mu.Unlock()
+		foreign := !strings.HasPrefix(value, c.name+",") && value != fallbackValue && !c.shares
+		if err == nil && (foreign || !c.values[value]) {
+			c.Errorf("result %q of %s is not one of its own of %v", value, c.name, c.values)
 		}
 		return err
 	}
@@ -297,6 +365,8 @@ func (c *fate) operate(ctx context.Context, _ policy.Call) (value string, err er
 		defer c.mu.Unlock()
 		c.sent = c.sent || !returned || err == nil || !policy.NoEffect(err) && policy.ClassOf(err) != policy.Unauthenticated
 		if err == nil {
+			c.world.mu.Lock()
+			defer c.world.mu.Unlock()
 			c.values[value] = true
 		}
 	}()
@@ -318,7 +388,7 @@ func (c *fate) begin() (time.Duration, func(context.Context) (string, error)) {
 		c.Errorf("run %d of a Once call that may have taken effect before", c.runs)
 	}
 	took := time.Duration(c.random.IntN(3)) * (time.Millisecond << c.random.IntN(10))
-	value := fmt.Sprint("value ", c.runs)
+	value := fmt.Sprintf("%s, run %d", c.name, c.runs)
 	failing := func(err error) func(context.Context) (string, error) {
 		return func(context.Context) (string, error) { return "", err }
 	}
@@ -359,24 +429,24 @@ func (c *fate) checkError(err error) {
 
 // check checks that nothing is left, and that all works again after a while.
 func (w *world) check() {
+	w.calm.Store(true)
 	time.Sleep(time.Hour)
 	w.bodies.allClosed(w.T)
 	if started, ended := len(w.spans.Started()), len(w.spans.Ended()); started != ended {
 		w.Errorf("%d spans were started, and %d ended", started, ended)
 	}
-	w.calm.Store(true)
 	var err error
-	for range 5 { // more than probes have to succeed
+	for range 20 { // as many as probes have to succeed, and tokens to be asked for
 		err = w.pipeline.Do(w.Context(), policy.Call{}, succeed)
-		time.Sleep(time.Hour)
+		time.Sleep(time.Minute)
 	}
 	if err != nil {
 		w.Errorf("call after a while = %v, want nil", err)
 	}
 	for _, p := range w.gauged {
 		for g := range p.Gauges() {
-			if g.Value < 0 {
-				w.Errorf("gauge %s is %v, want no less than 0", g.Name, g.Value)
+			if held := slices.Contains([]string{"in_use", "in_flight", "waiting", "executions"}, g.Name); g.Value < 0 || held && g.Value > 0 {
+				w.Errorf("gauge %s is %v, want what calls hold to be 0, and no less", g.Name, g.Value)
 			}
 		}
 	}
