@@ -98,6 +98,10 @@ func (k *Keyed) Name() string {
 // Type names the policy's spans: "auth".
 func (k *Keyed) Type() string { return "auth" }
 
+// PerKey reports that calls have a token each of their own key. A pipeline asks for its
+// warnings.
+func (k *Keyed) PerKey() bool { return true }
+
 // Validate reports what is wrong with the policy's configuration. What is wrong
 // with that of a key is the error of its calls.
 func (k *Keyed) Validate() error {

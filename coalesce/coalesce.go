@@ -62,6 +62,9 @@ func (p *Policy) Name() string { return p.config.Name }
 // Type names the policy's spans: "coalesce".
 func (p *Policy) Type() string { return "coalesce" }
 
+// HasKey reports whether Config.Key tells calls apart. A pipeline asks for its warnings.
+func (p *Policy) HasKey() bool { return p.config.Key != nil }
+
 // Validate reports what is wrong with the policy's configuration.
 func (p *Policy) Validate() error {
 	const most = 1 << 30

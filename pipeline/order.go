@@ -16,8 +16,9 @@ import (
 //
 // It knows policies by their Type, see [policy.Policy], and asks a "retry" for its
 // MaxAttempts() int, a "timeout" for its Limit() time.Duration, a "hedge" for its
-// MaxHedges() int, and a "breaker" for its ConsecutiveFailures() int, if they have such
-// a method.
+// MaxHedges() int, a "breaker" for its ConsecutiveFailures() int, an "auth" whether it has
+// tokens PerKey() bool, and a "coalesce" whether it HasKey() bool, if they have such a
+// method.
 func (p *Pipeline) Warnings() []string {
 	if p == nil {
 		return nil
@@ -70,6 +71,9 @@ var hazards = map[[2]string]string{
 	{"breaker", "retry"}:    "the circuit does not see the failures that the retry hides, and ends no attempts when it opens; list the retry before the breaker",
 	{"retry", "fallback"}:   "what the fallback settles is not retried; list the fallback before the retry",
 	{"breaker", "fallback"}: "the circuit does not see the failures that the fallback hides; list the fallback before the breaker",
+	{"hedge", "coalesce"}:   "a hedge joins the execution that it is to overtake; list the coalesce before the hedge",
+	{"throttle", "retry"}:   "the throttle does not see the refusals that the retry hides; list the retry before the throttle",
+	{"limit", "retry"}:      "the limit takes the delays of the retry for the latency of the server; list the retry before the limit",
 }
 
 // hazard returns what is wrong with the order of two policies and those between
@@ -80,6 +84,8 @@ func hazard(outer, inner place, between []place) string {
 		return multiplied(outer.policy, inner.policy)
 	case [2]string{"hedge", "breaker"}:
 		return tripped(outer.policy, inner.policy)
+	case [2]string{"coalesce", "auth"}:
+		return mixed(outer.policy, inner.policy)
 	case [2]string{"timeout", "timeout"}:
 		if slices.ContainsFunc(between, func(p place) bool { return p.kind == "retry" }) {
 			return exhausted(outer.policy, inner.policy)
@@ -126,6 +132,19 @@ func tripped(hedge, breaker policy.Policy) string {
 		return ""
 	}
 	return fmt.Sprintf("a single call, of which all %d attempts fail, opens the circuit, for which %d failures in a row are enough; list the breaker before the hedge, or let it take more", attempts, b.ConsecutiveFailures())
+}
+
+// mixed returns what is wrong with executions that are shared by callers whom an auth
+// tells apart.
+func mixed(coalesce, auth policy.Policy) string {
+	a, ok := auth.(interface{ PerKey() bool })
+	if !ok || !a.PerKey() {
+		return ""
+	}
+	if c, ok := coalesce.(interface{ HasKey() bool }); ok && c.HasKey() {
+		return ""
+	}
+	return "a call may get what another one was given on behalf of somebody else; list the auth before the coalesce, or have the Key of the coalesce tell them apart"
 }
 
 // held are the kinds of policies that a call holds something of (a probe, a slot,
