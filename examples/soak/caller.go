@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/pipeline"
@@ -21,7 +20,12 @@ func (s *storm) call() {
 	ctx, cancel := impatient()
 	defer cancel()
 	// Tenants come and go, as the tokens of one are replaced only so often.
-	ctx = context.WithValue(ctx, tenantKey{}, fmt.Sprint("tenant-", time.Now().Unix()*2+rand.Int64N(2)))
+	tenant := fmt.Sprint("tenant-", time.Now().Unix()*2+rand.Int64N(2))
+	ctx = context.WithValue(ctx, tenantKey{}, tenant)
+	if chance(20) {
+		id = fmt.Sprint("shared ", tenant, " ", time.Now().UnixMilli()/100) // by all who call just now
+		ctx = context.WithValue(ctx, sharedKey{}, id)
+	}
 	began, how := time.Now(), "exited"
 	var call sync.WaitGroup
 	call.Go(func() {
@@ -91,6 +95,9 @@ func (s *storm) request(ctx context.Context, id string) string {
 // newRequest returns a request of some kind.
 func (s *storm) newRequest(ctx context.Context, id string) *http.Request {
 	method := []string{"GET", "GET", "PUT", "POST"}[rand.IntN(4)]
+	if sharedID(ctx) != "" {
+		method = "GET" // others would be as many as there are callers
+	}
 	var body io.Reader
 	if method != "GET" {
 		body = strings.NewReader(id)
@@ -114,7 +121,7 @@ func (s *storm) newRequest(ctx context.Context, id string) *http.Request {
 func (s *storm) checkAnswer(ctx context.Context, id string, response *http.Response, text string, err error) {
 	fault, got := response.Header.Get(faultHeader), response.Header.Get(idHeader)
 	switch {
-	case got == "": // malformed
+	case got == "": // malformed, or the fallback's
 	case got != id:
 		s.problems.addf("%s got the answer to %s", id, got)
 	case err == nil && strings.ReplaceAll(text, id, "") != "":
@@ -134,27 +141,37 @@ func left(ctx context.Context) bool {
 // function makes a call of a function, and returns how that ended.
 func (s *storm) function(ctx context.Context, id string) string {
 	call := policy.Call{Name: "function", Key: functions[rand.IntN(len(functions))], Once: chance(50)}
-	var runs, effects atomic.Int64 // as hedges run at the same time
+	var mu sync.Mutex // hedges run at a time
+	runs, effects := 0, 0
 	defer func() {
-		// Each attempt may be hedged, and auth makes a call once more after a refusal of the token.
-		if runs.Load() > 2*2*maxAttempts || call.Once && effects.Load() > 1 {
-			s.problems.addf("%s ran %d times and took effect %d times, once is %v", id, runs.Load(), effects.Load(), call.Once)
+		mu.Lock()
+		defer mu.Unlock()
+		// Each attempt may be hedged, and auth makes it once more after a refusal of the token.
+		if runs > 2*2*maxAttempts || call.Once && effects > 1 {
+			s.problems.addf("%s ran %d times and took effect %d times, once is %v", id, runs, effects, call.Once)
 		}
 	}()
 	got, err := pipeline.RunCall(ctx, s.pipeline, call, func(ctx context.Context, _ policy.Call) (string, error) {
-		runs.Add(1)
+		count := func(n *int) {
+			mu.Lock()
+			defer mu.Unlock()
+			*n++
+		}
+		count(&runs)
 		if err := s.work(ctx); err != nil {
 			if !policy.NoEffect(err) && policy.ClassOf(err) != policy.Unauthenticated {
-				effects.Add(1)
+				count(&effects)
 			}
 			return "", err
 		}
-		effects.Add(1)
+		count(&effects)
 		return id, nil
 	})
 	switch {
 	case err != nil:
 		return "failed: " + policy.ClassOf(err).String()
+	case got == sorry:
+		return "fell back"
 	case got != id:
 		s.problems.addf("%s got the result %q", id, got)
 	}

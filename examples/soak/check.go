@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"runtime"
@@ -29,12 +30,22 @@ func (s *storm) calmDown() {
 			s.problems.addf("the circuit of %s is %v, want %v", key, got, breaker.Closed)
 		}
 	}
-	for g := range s.slots.Gauges() {
-		if g.Value != 0 {
-			s.problems.addf("gauge %s of the bulkhead is %v, want 0", g.Name, g.Value)
+	s.checkHeld()
+	s.checkBudget()
+}
+
+// checkHeld checks that nothing is held of any policy, and that nobody waits.
+func (s *storm) checkHeld() {
+	for _, p := range []interface {
+		policy.Policy
+		Gauges() iter.Seq[policy.Gauge]
+	}{s.shared, s.slots, s.rate, s.limit} {
+		for g := range p.Gauges() {
+			if g.Name != "max_in_flight" && g.Value != 0 {
+				s.problems.addf("%s of %s is %v, want 0", g.Name, p.Name(), g.Value)
+			}
 		}
 	}
-	s.checkBudget()
 }
 
 // succeed has all callers call at once, and returns how many failed.

@@ -8,7 +8,7 @@
 //
 // Then the weather clears up, and nothing may be left of it: every call was answered once, and with
 // its own answer; what must not be repeated was not; every body is closed, every connection, and
-// every goroutine is gone; circuits close, and probes, permits and the budget are all back.
+// every goroutine is gone; circuits close, and probes, slots, places and the budget are all back.
 package main
 
 import (
@@ -16,6 +16,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
@@ -26,10 +27,15 @@ import (
 	"github.com/evenkeel-go/evenkeel/auth"
 	"github.com/evenkeel-go/evenkeel/breaker"
 	"github.com/evenkeel-go/evenkeel/bulkhead"
+	"github.com/evenkeel-go/evenkeel/coalesce"
+	"github.com/evenkeel-go/evenkeel/fallback"
 	"github.com/evenkeel-go/evenkeel/hedge"
+	"github.com/evenkeel-go/evenkeel/limit"
 	"github.com/evenkeel-go/evenkeel/pipeline"
 	"github.com/evenkeel-go/evenkeel/policy"
+	"github.com/evenkeel-go/evenkeel/ratelimit"
 	"github.com/evenkeel-go/evenkeel/retry"
+	"github.com/evenkeel-go/evenkeel/throttle"
 	"github.com/evenkeel-go/evenkeel/timeout"
 )
 
@@ -71,8 +77,12 @@ const (
 type policies struct {
 	budget *retry.Budget
 	guard  *breaker.Policy
-	slots  *bulkhead.Policy
 	tokens *auth.Keyed
+	shared *coalesce.Policy
+	slots  *bulkhead.Policy
+	rate   *ratelimit.Policy
+	load   *throttle.Policy
+	limit  *limit.Policy
 }
 
 func newPolicies(bad func() bool) policies {
@@ -81,7 +91,6 @@ func newPolicies(bad func() bool) policies {
 		guard: breaker.New(breaker.Config{
 			OpenFor: 50 * time.Millisecond, MaxOpenFor: 200 * time.Millisecond, ProbeTimeout: 200 * time.Millisecond, Window: time.Second,
 		}),
-		slots: bulkhead.New(bulkhead.Config{Slots: 30, MaxWait: 50 * time.Millisecond, MaxQueue: 100}),
 		tokens: auth.NewKeyed(auth.KeyedConfig{
 			Key: func(ctx context.Context, _ policy.Call) (string, error) { return tenantOf(ctx), nil },
 			New: func(_ context.Context, tenant string) (auth.Config, error) {
@@ -90,21 +99,46 @@ func newPolicies(bad func() bool) policies {
 			MaxKeys: 8,
 			IdleFor: time.Second,
 		}),
+		shared: coalesce.New(coalesce.Config{
+			Key:      func(ctx context.Context, _ policy.Call) string { return sharedID(ctx) },
+			MaxBytes: 32 << 10, // which large bodies exceed
+		}),
+		slots: bulkhead.New(bulkhead.Config{Slots: 24, MaxWait: attemptLimit / 2, MaxQueue: 100}),
+		rate:  ratelimit.New(ratelimit.Config{Rate: 2000, MaxWait: attemptLimit / 2}),
+		load:  throttle.New(throttle.Config{Window: time.Second}),
+		limit: limit.New(limit.Config{Window: 100 * time.Millisecond}),
 	}
 }
 
 // pipeline returns the policies in the order that the README recommends.
 func (p policies) pipeline() (*pipeline.Pipeline, error) {
 	return pipeline.New("soak",
+		fallback.New(fallback.Config{To: fallBack, If: isOpen}),
+		p.shared,
 		timeout.New(timeout.Config{Name: "total", Limit: totalLimit}),
 		p.retry(),
 		hedge.New(hedge.Config{Delay: attemptLimit / 4, Budget: p.budget}),
 		p.guard,
-		p.slots,
+		p.load,
 		p.tokens,
 		timeout.New(timeout.Config{Name: "attempt", Limit: attemptLimit}),
+		p.rate,
+		p.slots,
+		policy.Shadow(p.limit),
 	)
 }
+
+// fallBack answers functions and requests, which tell by that what they have met.
+func fallBack(ctx context.Context, call policy.Call, err error) error {
+	if call.Resolve(sorry) == nil {
+		return nil
+	}
+	return fallback.Response(http.StatusNonAuthoritativeInfo, "text/plain", sorry)(ctx, call, err)
+}
+
+const sorry = "the circuit is open"
+
+func isOpen(err error) bool { return errors.Is(err, breaker.ErrOpen) }
 
 func (p policies) retry() *retry.Policy {
 	return retry.New(retry.Config{
@@ -137,4 +171,12 @@ type tenantKey struct{}
 func tenantOf(ctx context.Context) string {
 	tenant, _ := ctx.Value(tenantKey{}).(string)
 	return tenant
+}
+
+// So is the identifier that calls have in common that may share an execution, if any.
+type sharedKey struct{}
+
+func sharedID(ctx context.Context) string {
+	id, _ := ctx.Value(sharedKey{}).(string)
+	return id
 }
