@@ -14,13 +14,22 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/oauth2"
 
 	"github.com/evenkeel-go/evenkeel/auth"
 	"github.com/evenkeel-go/evenkeel/auth/redisstore"
 	"github.com/evenkeel-go/evenkeel/breaker"
+	"github.com/evenkeel-go/evenkeel/bulkhead"
+	"github.com/evenkeel-go/evenkeel/chaos"
+	"github.com/evenkeel-go/evenkeel/coalesce"
+	"github.com/evenkeel-go/evenkeel/fallback"
+	"github.com/evenkeel-go/evenkeel/hedge"
+	"github.com/evenkeel-go/evenkeel/limit"
 	"github.com/evenkeel-go/evenkeel/pipeline"
 	"github.com/evenkeel-go/evenkeel/policy"
+	"github.com/evenkeel-go/evenkeel/ratelimit"
 	"github.com/evenkeel-go/evenkeel/retry"
+	"github.com/evenkeel-go/evenkeel/throttle"
 	"github.com/evenkeel-go/evenkeel/timeout"
 )
 
@@ -45,6 +54,40 @@ func newClient() (*http.Client, error) {
 	}
 	client := &http.Client{Transport: p.Transport(nil)}
 	return client, nil // a plain *http.Client
+}
+
+func printAll(source auth.Source) error {
+	budget := retry.NewBudget(retry.BudgetConfig{}) // for all that is sent in excess
+	p, err := pipeline.New("orders",
+		fallback.New(fallback.Config{To: fallback.Response(503, "text/plain", "please come back later")}),
+		coalesce.New(coalesce.Config{}),
+		timeout.New(timeout.Config{Name: "total", Limit: 10 * time.Second}),
+		retry.New(retry.Config{Budget: budget}),
+		hedge.New(hedge.Config{Budget: budget}),
+		breaker.New(breaker.Config{}),
+		throttle.New(throttle.Config{}),
+		auth.New(auth.Config{Source: source}),
+		timeout.New(timeout.Config{Name: "attempt", Limit: 2 * time.Second}),
+		ratelimit.New(ratelimit.Config{Rate: 50, MaxWait: time.Second}),
+		bulkhead.New(bulkhead.Config{Slots: 20, MaxWait: time.Second}), // a limit somebody knows, or
+		limit.New(limit.Config{}),                                      // one that nobody does
+		chaos.New(chaos.Config{}),
+	)
+	if err != nil {
+		return err
+	}
+	fmt.Println(p)
+	for _, warning := range p.Warnings() {
+		fmt.Println(warning)
+	}
+	return nil
+}
+
+func Example_printAll() {
+	if err := printAll(auth.FromTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "secret"}))); err != nil {
+		fmt.Println(err)
+	}
+	// Output: orders: fallback → coalesce → total → retry → hedge → breaker → throttle → auth → attempt → rate limit → bulkhead → limit → chaos
 }
 
 func newReplica(source auth.Source) *auth.Policy {
