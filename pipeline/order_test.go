@@ -3,10 +3,15 @@ package pipeline_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"golang.org/x/oauth2"
 
 	"github.com/evenkeel-go/evenkeel/auth"
 	"github.com/evenkeel-go/evenkeel/breaker"
@@ -123,6 +128,61 @@ func TestWarnings(t *testing.T) {
 	}
 	if got := (*pipeline.Pipeline)(nil).Warnings(); got != nil {
 		t.Errorf("Warnings() of nil = %q, want none", got)
+	}
+}
+
+// What the warnings of a coalesce say is so.
+func TestHazardsOfSharedExecutions(t *testing.T) {
+	type user struct{}
+	both := []string{"ann", "bob"}
+	tokens := func() *auth.Keyed {
+		return auth.NewKeyed(auth.KeyedConfig{
+			Key: func(ctx context.Context, _ policy.Call) (string, error) { return ctx.Value(user{}).(string), nil },
+			New: func(_ context.Context, key string) (auth.Config, error) {
+				return auth.Config{Source: auth.FromTokenSource(oauth2.StaticTokenSource(&oauth2.Token{AccessToken: key}))}, nil
+			},
+		})
+	}
+	tests := []struct {
+		name     string
+		policies []policy.Policy
+		users    []string // who call at the same time
+		want     string   // the token of each request
+	}{
+		{"coalesce outside of auth", []policy.Policy{coalesce.New(coalesce.Config{}), tokens()}, both, `["Bearer ann"]`},
+		{"coalesce inside of auth", []policy.Policy{tokens(), coalesce.New(coalesce.Config{})}, both, `["Bearer ann" "Bearer bob"]`},
+		{"hedge outside of coalesce", []policy.Policy{hedge.New(hedge.Config{Delay: time.Millisecond}), coalesce.New(coalesce.Config{})}, both[:1], `[""]`},
+		{"hedge inside of coalesce", []policy.Policy{coalesce.New(coalesce.Config{}), hedge.New(hedge.Config{Delay: time.Millisecond})}, both[:1], `["" ""]`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				var got []string
+				client := pipeline.Must(pipeline.New("p", tt.policies...)).Transport(roundTripper(func(req *http.Request) (*http.Response, error) {
+					mu.Lock()
+					got = append(got, req.Header.Get("Authorization"))
+					mu.Unlock()
+					return late(time.Second, ok)(req)
+				}))
+				var all sync.WaitGroup
+				for i, name := range tt.users {
+					all.Go(func() {
+						time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+						response, err := client.RoundTrip(request(t, "GET", "https://api.example.com", nil).WithContext(context.WithValue(t.Context(), user{}, name)))
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						_ = response.Body.Close()
+					})
+				}
+				all.Wait()
+				if got := fmt.Sprintf("%q", got); got != tt.want {
+					t.Errorf("requests had the tokens %s, want %s", got, tt.want)
+				}
+			})
+		})
 	}
 }
 
