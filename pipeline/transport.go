@@ -20,9 +20,9 @@ import (
 // the server sent it, body unread, and no error. The call's Key is the request's
 // origin, and its Name is the one given by [WithCallName], or else "HTTP GET" and
 // the like. GET, HEAD, OPTIONS, TRACE, PUT and DELETE may be repeated, as may
-// requests with an Idempotency-Key; every other one is a Once call, and so is one
-// whose body cannot be sent again for want of GetBody, which those of
-// [http.NewRequest] mostly have.
+// requests with an Idempotency-Key, see [WithIdempotencyKey]; every other one is a
+// Once call, and so is one whose body cannot be sent again for want of GetBody,
+// which those of [http.NewRequest] mostly have.
 //
 // A deadline set by a policy ends when the response's headers have arrived, as
 // do the call's spans. Only the request's own context governs the reading of the
@@ -70,12 +70,16 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		// A policy's own requests, such as for a token, are other calls.
 		ctx = WithCallName(ctx, "")
 	}
-	err := t.pipeline.do(ctx, policy.Call{
+	call := policy.Call{
 		Name: cmp.Or(name, callNames[req.Method], "HTTP"),
 		Key:  originOf(req.URL),
 		Once: !idempotent(req) || !replayable(req),
-	}, x)
-	return x.settle(err)
+	}
+	if key := IdempotencyKey(ctx); key != "" {
+		ctx = WithIdempotencyKey(ctx, "")
+		call = x.identify(call, key)
+	}
+	return x.settle(t.pipeline.do(ctx, call, x))
 }
 
 var (

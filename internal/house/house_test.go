@@ -34,6 +34,16 @@ var arrows = map[string][]string{
 
 	"auth/authtest": {"auth"},
 
+	"workflow":              {"policy", "pipeline"},
+	"workflow/memory":       {"workflow", "workflow/internal/local"},
+	"workflow/workflowtest": {"workflow", "pipeline", "policy"},
+	"workflow/internal/local": {
+		"workflow",
+		"policy",
+		"go.opentelemetry.io/otel",
+		"go.opentelemetry.io/otel/trace",
+	},
+
 	"throttle": {"policy", "internal/keyed", "internal/rolling"},
 	"limit":    {"policy", "internal/keyed"},
 
