@@ -86,13 +86,13 @@ const (
 // sooner, that one counts, and the errors are the caller's.
 func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
 	call.Note(ctx, slog.Duration("limit", p.config.Limit))
-	deadline := time.Now().Add(p.config.Limit)
-	if sooner, ok := ctx.Deadline(); ok && !deadline.Before(sooner) {
+	at := time.Now().Add(p.config.Limit)
+	if sooner, ok := ctx.Deadline(); ok && !at.Before(sooner) {
 		err := next(ctx, call)
 		call.Outcome(ctx, "completed")
 		return err
 	}
-	limited, cancel := context.WithDeadline(ctx, deadline)
+	limited, cancel := withDeadline(ctx, at)
 	defer cancel()
 	err := next(limited, call)
 	if err == nil || ctx.Err() != nil || !errors.Is(limited.Err(), context.DeadlineExceeded) {
