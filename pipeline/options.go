@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -22,10 +23,29 @@ import (
 const scope = "github.com/evenkeel-go/evenkeel"
 
 func (p *Pipeline) useGlobals() {
-	p.tracer = tracerOf(otel.GetTracerProvider())
+	tp := otel.GetTracerProvider()
+	p.tracer = tracerOf(tp)
+	if isPlaceholder(tp) {
+		p.placeholder = tp
+	}
 	p.propagator = otel.GetTextMapPropagator()
 	p.meters = newMeters(otel.GetMeterProvider(), p)
 	p.logger = loggerOf(otel.GetLoggerProvider())
+}
+
+// isPlaceholder reports whether tp is what package otel has for the global provider
+// until a program installs one.
+func isPlaceholder(tp trace.TracerProvider) bool {
+	t := reflect.TypeOf(tp)
+	return t.Kind() == reflect.Pointer && t.Elem().PkgPath() == "go.opentelemetry.io/otel/internal/global"
+}
+
+// traces reports whether calls may have spans.
+func (p *Pipeline) traces() bool {
+	if p.tracer == nil || p.detail == NoSpans {
+		return false
+	}
+	return p.placeholder == nil || otel.GetTracerProvider() != p.placeholder
 }
 
 func tracerOf(tp trace.TracerProvider) trace.Tracer {
@@ -55,12 +75,13 @@ var version = sync.OnceValue(func() string {
 })
 
 // WithTracerProvider returns a copy of p, with the same policies and the state
-// that they keep, whose spans go to tp. Default: the global provider, also one
-// that is installed later. Nested pipelines keep their own. With a provider of package
+// that they keep, whose spans go to tp. Default: the global provider, once the
+// program has installed one; for an agent that instruments the process from outside, give
+// [otel.GetTracerProvider] here. Nested pipelines keep their own. With a provider of package
 // [go.opentelemetry.io/otel/trace/noop] or nil nothing is traced, at no cost.
 func (p *Pipeline) WithTracerProvider(tp trace.TracerProvider) *Pipeline {
 	return p.with(func(q *Pipeline) {
-		q.tracer = nil
+		q.tracer, q.placeholder = nil, nil
 		if _, off := tp.(noop.TracerProvider); !isNil(tp) && !off {
 			q.tracer = tracerOf(tp)
 		}

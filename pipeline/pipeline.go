@@ -42,7 +42,8 @@ import (
 type Pipeline struct {
 	name         string
 	policies     []policy.Policy
-	tracer       trace.Tracer // nil if tracing is off
+	tracer       trace.Tracer         // nil if tracing is off
+	placeholder  trace.TracerProvider // the global one that the tracer is of, if that is a placeholder
 	detail       SpanDetail
 	foreignSpans bool // whether the base transport makes those of requests
 	plainNames   bool // whether the names of policies' spans tell no outcome
@@ -148,7 +149,7 @@ func (p *Pipeline) do(ctx context.Context, call policy.Call, op policy.Operation
 		return errNotMade
 	case ctx == nil:
 		return errNoContext
-	case p.tracer == nil, p.detail == NoSpans:
+	case !p.traces():
 		return p.measure(ctx, call.WithOperation(op))
 	default:
 		return p.trace(ctx, call, op)
