@@ -39,47 +39,28 @@ func (x *exchange) send(ctx context.Context, call policy.Call, header http.Heade
 // by the caller's context alone.
 func (x *exchange) roundTrip(ctx context.Context, header http.Header, body io.ReadCloser) (*http.Response, error) {
 	caller := x.req.Context()
-	if ctx.Done() == caller.Done() {
+	if same(ctx, caller) {
 		return checked(x.base.RoundTrip(x.copy(ctx, header, body)))
 	}
-	sendCtx, letGo, release := lease(ctx, caller)
+	sendCtx, l := newLease(ctx, caller)
 	reading := false
 	defer func() {
-		letGo()
 		if !reading {
-			release()
+			l.release()
 		}
 	}()
 	response, err := checked(x.base.RoundTrip(x.copy(sendCtx, header, body)))
 	switch {
 	case err != nil:
 		return nil, err
-	case !letGo(): // ctx has ended, and with it the response
+	case !l.letGo(): // ctx has ended, and with it the response
 		_ = response.Body.Close()
 		return nil, context.Cause(ctx)
 	case response.Body != http.NoBody:
 		reading = true
-		response.Body = releasing(response.Body, release)
+		response.Body = releasing(response.Body, l.release)
 	}
 	return response, nil
-}
-
-// lease returns a context with the values of ctx that ends with caller, and
-// with ctx until that is let go, which fails if ctx has ended before. Release
-// must be called when the context is no longer used.
-func lease(ctx, caller context.Context) (sendCtx context.Context, letGo func() bool, release func()) {
-	free, stop := context.WithoutCancel(ctx), func() {}
-	if deadline, ok := caller.Deadline(); ok {
-		free, stop = context.WithDeadline(free, deadline)
-	}
-	sendCtx, end := context.WithCancelCause(free)
-	leave := context.AfterFunc(caller, func() { end(context.Cause(caller)) })
-	letGo = context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
-	return sendCtx, letGo, func() {
-		leave()
-		end(nil)
-		stop()
-	}
 }
 
 // checked returns what a base transport has returned, if it kept the contract
