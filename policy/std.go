@@ -22,6 +22,9 @@ type kind struct {
 // known classifies the errors of the standard library. The order counts: a
 // dial that the caller cancelled is both a dial error and a cancellation.
 func known(err error) kind {
+	if ordinary(err) {
+		return kind{Transient, "_OTHER"}
+	}
 	switch {
 	case errors.Is(err, context.Canceled):
 		return kind{Canceled, "canceled"}
@@ -44,6 +47,25 @@ func known(err error) kind {
 	default:
 		return kind{Transient, "_OTHER"}
 	}
+}
+
+// ordinary reports whether err and what it wraps are errors that nothing is known
+// about, as most are that functions return. It takes one look at each to see that.
+func ordinary(err error) bool {
+	for err != nil {
+		switch err { //nolint:errorlint // One error of a tree.
+		case context.Canceled, io.EOF, io.ErrUnexpectedEOF, fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, fs.ErrInvalid, errors.ErrUnsupported:
+			return false
+		}
+		switch err.(type) { //nolint:errorlint // One error of a tree.
+		case interface{ Is(error) bool }, interface{ As(any) bool }, interface{ Timeout() bool }, interface{ Unwrap() []error },
+			*net.DNSError, *net.OpError, *tls.CertificateVerificationError, tls.RecordHeaderError, tls.AlertError,
+			x509.UnknownAuthorityError, x509.HostnameError, x509.CertificateInvalidError, *url.Error, url.EscapeError, url.InvalidHostError:
+			return false
+		}
+		err = errors.Unwrap(err)
+	}
+	return true
 }
 
 func is[E error](err error) bool {
