@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/internal/keyed"
@@ -126,7 +127,7 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 	case ph.recovery != nil:
 		return p.probe(ctx, call, next, c, ph)
 	case ph.forced == Open:
-		return reject(ctx, call, Open, 0, slog.Attr{})
+		return reject(ctx, call, &openError{key: call.Key, state: Open}, 0, slog.Attr{})
 	default:
 		call.Note(ctx, stateAttr(Closed))
 		defer call.Outcome(ctx, ignored)
@@ -150,11 +151,11 @@ func (p *Policy) watch(ctx context.Context, call policy.Call, next policy.Handle
 // for another probe.
 func (p *Policy) probe(ctx context.Context, call policy.Call, next policy.Handler, c *circuit, ph *phase) error {
 	if wait := time.Until(ph.recovery.until); wait > 0 {
-		return reject(ctx, call, Open, wait, ph.recovery.opened)
+		return reject(ctx, call, ph.recovery.rejection, wait, ph.recovery.opened)
 	}
 	s, first := ph.recovery.admit()
 	if s == nil {
-		return reject(ctx, call, HalfOpen, 0, ph.recovery.opened)
+		return reject(ctx, call, &openError{key: call.Key, state: HalfOpen}, 0, ph.recovery.opened)
 	}
 	call.Note(ctx, stateAttr(HalfOpen))
 	var v verdict
@@ -199,6 +200,7 @@ func (p *Policy) settle(ctx context.Context, call policy.Call, c *circuit, ph *p
 func (p *Policy) open(ctx context.Context, call policy.Call, c *circuit, ph *phase, reason string) bool {
 	r := newRecovery(&p.config, ph.recovery)
 	r.opened = call.Link(ctx)
+	r.rejection = &openError{strings.Clone(call.Key), Open, r.until}
 	from := ph.state()
 	if !c.phase.CompareAndSwap(ph, &phase{recovery: r}) {
 		return false

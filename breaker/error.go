@@ -13,11 +13,11 @@ var (
 	errNothing = errors.New("breaker: says nothing")
 )
 
-// An openError is the error of a call that was rejected.
+// An openError is the error of calls that were rejected.
 type openError struct {
-	key     string
-	state   State
-	retryIn time.Duration // 0 if not known
+	key   string
+	state State
+	until time.Time // when a probe may pass; zero if that is not known
 }
 
 func (e *openError) Error() string {
@@ -28,10 +28,10 @@ func (e *openError) Error() string {
 	switch {
 	case e.state == HalfOpen:
 		return text + ": all probes are under way"
-	case e.retryIn > 0:
-		return fmt.Sprintf("%s: next probe in %v", text, e.retryIn.Round(time.Millisecond))
-	default:
+	case e.until.IsZero():
 		return text + ": forced"
+	default:
+		return fmt.Sprintf("%s: next probe in %v", text, e.wait().Round(time.Millisecond))
 	}
 }
 
@@ -46,4 +46,11 @@ func (e *openError) ErrorType() string   { return "circuit_open" }
 func (e *openError) NoEffect() bool      { return true }
 
 // RetryAfter returns how long it takes until a probe may pass.
-func (e *openError) RetryAfter() (time.Duration, bool) { return e.retryIn, e.retryIn > 0 }
+func (e *openError) RetryAfter() (time.Duration, bool) {
+	if e.until.IsZero() {
+		return 0, false
+	}
+	return e.wait(), true
+}
+
+func (e *openError) wait() time.Duration { return max(0, time.Until(e.until)) }

@@ -11,14 +11,14 @@ import (
 // reject tells that the call is rejected and returns the error for it. retryIn
 // is 0 if it is not known when the next probe may pass, and opened links to the
 // call that opened the circuit.
-func reject(ctx context.Context, call policy.Call, state State, retryIn time.Duration, opened slog.Attr) error {
+func reject(ctx context.Context, call policy.Call, err *openError, retryIn time.Duration, opened slog.Attr) error {
 	if retryIn > 0 {
-		call.Emit(ctx, "breaker.rejected", stateAttr(state), slog.Duration("retry_in", retryIn), opened)
+		call.Emit(ctx, "breaker.rejected", stateAttr(err.state), slog.Duration("retry_in", retryIn), opened)
 	} else {
-		call.Emit(ctx, "breaker.rejected", stateAttr(state), opened)
+		call.Emit(ctx, "breaker.rejected", stateAttr(err.state), opened)
 	}
 	call.Outcome(ctx, rejected)
-	return &openError{call.Key, state, retryIn}
+	return err
 }
 
 // emitChange tells of a change of state.

@@ -20,6 +20,8 @@ type recovery struct {
 	until   time.Time     // when probes may pass
 	opened  slog.Attr     // links to the call that opened the circuit
 
+	rejection *openError // of calls that come before
+
 	mu      sync.Mutex
 	machine *gobreaker.TwoStepCircuitBreaker[struct{}] // counts the probes
 	slots   []*slot                                    // those that are taken

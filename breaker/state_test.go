@@ -3,6 +3,7 @@ package breaker_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,6 +199,10 @@ func TestErrorOfARejectedCall(t *testing.T) {
 		forced.ForceOpen("")
 		trip(t, p)
 		open := p.Do(t.Context(), orders, succeed)
+		time.Sleep(3 * time.Second)
+		if wait, ok := policy.RetryAfter(open); !ok || wait != 2*time.Second || !strings.Contains(open.Error(), "next probe in 2s") {
+			t.Errorf("3 s later, the error is %v, RetryAfter() = %v, %v, want 2s", open, wait, ok)
+		}
 		sleepUntilHalfOpen(t, p)
 		var halfOpen error
 		_ = p.Do(t.Context(), orders, func(context.Context, policy.Call) error {
@@ -211,7 +216,7 @@ func TestErrorOfARejectedCall(t *testing.T) {
 			retryIn time.Duration
 			known   bool
 		}{
-			{open, `breaker: circuit open for "orders": next probe in 5s`, 5 * time.Second, true},
+			{open, `breaker: circuit open for "orders": next probe in 0s`, 0, true}, // It is half-open by now.
 			{halfOpen, `breaker: circuit open for "orders": all probes are under way`, 0, false},
 			{forced.Do(t.Context(), policy.Call{}, succeed), `breaker: circuit open: forced`, 0, false},
 		}
