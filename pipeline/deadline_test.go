@@ -76,8 +76,10 @@ func after(d time.Duration) policy.Policy {
 
 // seen has p see some calls that take so long, and succeed at the second attempt.
 func seen(p policy.Policy, calls int, took time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
 	for range calls {
-		_ = p.Do(context.Background(), policy.Call{Name: "test"}, func(ctx context.Context, call policy.Call) error {
+		_ = p.Do(ctx, policy.Call{Name: "test"}, func(ctx context.Context, call policy.Call) error {
 			if err := policy.Sleep(ctx, took); err != nil || call.Attempt == 1 && calls > 1 {
 				return errTest
 			}

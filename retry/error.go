@@ -51,6 +51,26 @@ func (e *Error) add(ctx context.Context, err error) {
 	e.Err, e.end = err, nil
 }
 
+// wait lets the delay before the next attempt pass.
+func (e *Error) wait(ctx context.Context, call policy.Call, delay time.Duration, source string, err error) error {
+	if call.Recorder() == nil {
+		return policy.Sleep(ctx, delay) // and nobody wants to know
+	}
+	began := time.Now()
+	defer func() { e.waited += time.Since(began) }()
+	errorType := policy.ErrorType(err)
+	attrs := [...]slog.Attr{
+		slog.Duration("delay", delay),
+		slog.String("delay.source", source),
+		slog.String("reason", errorType),
+		slog.Int("next_attempt", call.Attempt+1),
+	}
+	ctx, end := call.Step(ctx, "backoff after "+errorType, attrs[:]...)
+	defer end(nil)
+	call.Emit(ctx, "retry.scheduled", attrs[:]...)
+	return policy.Sleep(ctx, delay)
+}
+
 // giveUp makes e the error of a call that is not tried again, and tells the
 // reason.
 func (e *Error) giveUp(ctx context.Context, call policy.Call, reason Reason) {

@@ -134,21 +134,36 @@ var errNotMade = errors.New("retry: not usable: want a Policy made with New")
 const maxInterval = 24 * time.Hour
 
 // Do implements [policy.Policy]. If it gives up, its error is an [*Error] that
-// wraps the last attempt's.
+// wraps the last attempt's. A refusal of the first attempt by a policy, such as by an open
+// circuit, passes as it is.
 func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
 	p.config.Budget.Deposit()
 	call.Attempt = 1
 	var err error
-	if samples(ctx) {
+	if samples() {
 		err = p.attempt(ctx, call, next)
 	} else {
 		err = next(ctx, call)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		call.Outcome(ctx, "success")
 		return nil
+	case p.config.If == nil && ctx.Err() == nil && policy.ClassOf(err) == policy.Rejected:
+		return p.pass(ctx, call, err)
+	default:
+		return p.again(ctx, call, next, err)
 	}
-	return p.again(ctx, call, next, err)
+}
+
+// pass returns err, by which the first attempt was refused before it was made. There is no
+// story to tell.
+func (p *Policy) pass(ctx context.Context, call policy.Call, err error) error {
+	call.Emit(ctx, "retry.aborted", slog.Int("attempts", call.Attempt), slog.String("reason", string(ReasonClass)))
+	call.Note(ctx, slog.Int("max_attempts", p.config.MaxAttempts))
+	call.Note(ctx, slog.Duration("delay.total", 0))
+	call.Outcome(ctx, outcomes[ReasonClass])
+	return err
 }
 
 // again carries on after the first attempt has failed with err.
@@ -178,17 +193,14 @@ func (p *Policy) repeat(ctx context.Context, call policy.Call, next policy.Handl
 			return reason
 		}
 		delay, source := intervals.next(err)
-		if !p.latencies.Of(call.Name, call.Key).Fits(ctx, delay) {
+		if !p.fits(ctx, call, delay) {
 			return ReasonDeadline
 		}
 		slot, ok := p.config.Budget.withdraw()
 		if !ok {
 			return ReasonBudget
 		}
-		began := time.Now()
-		end := wait(ctx, call, delay, source, err)
-		story.waited += time.Since(began)
-		if end != nil {
+		if end := story.wait(ctx, call, delay, source, err); end != nil {
 			p.config.Budget.refund(slot)
 			story.end = end
 			return ended(ctx)
@@ -211,21 +223,6 @@ var outcomes = map[Reason]string{
 	ReasonClass:    "not_retryable",
 	ReasonOnce:     "not_retryable",
 	ReasonCanceled: "canceled",
-}
-
-// wait lets the delay before the next attempt pass.
-func wait(ctx context.Context, call policy.Call, delay time.Duration, source string, err error) error {
-	errorType := policy.ErrorType(err)
-	attrs := [...]slog.Attr{
-		slog.Duration("delay", delay),
-		slog.String("delay.source", source),
-		slog.String("reason", errorType),
-		slog.Int("next_attempt", call.Attempt+1),
-	}
-	ctx, end := call.Step(ctx, "backoff after "+errorType, attrs[:]...)
-	defer end(nil)
-	call.Emit(ctx, "retry.scheduled", attrs[:]...)
-	return policy.Sleep(ctx, delay)
 }
 
 // reasonToStop returns why a call that failed with err is not tried again, or

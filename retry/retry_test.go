@@ -91,6 +91,25 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+func TestRefusalOfTheFirstAttemptPasses(t *testing.T) {
+	refused := policy.WithClass(errTest, policy.Rejected)
+	calls := 0
+	call, r := record(policy.Call{})
+	err := retry.New(retry.Config{}).Do(t.Context(), call, failing(&calls, refused))
+	if calls != 1 || err != refused {
+		t.Errorf("Do() = %v after %d calls, want %v as it is after 1", err, calls, refused)
+	}
+	if len(r.said) != 1 || !strings.HasSuffix(r.said[0], "retry.aborted attempts=1 reason=class") {
+		t.Errorf("policy said %q, want why there was no other attempt", r.said)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err = retry.New(retry.Config{}).Do(ctx, policy.Call{}, failing(new(int), refused))
+	if e, ok := errors.AsType[*retry.Error](err); !ok || e.Reason != retry.ReasonCanceled {
+		t.Errorf("Do() of a caller who has left = %v, want reason %q", err, retry.ReasonCanceled)
+	}
+}
+
 func TestWhatIsRetried(t *testing.T) {
 	of := func(class policy.Class) error { return policy.WithClass(errTest, class) }
 	tests := []struct {
@@ -107,7 +126,6 @@ func TestWhatIsRetried(t *testing.T) {
 		{"unauthenticated", of(policy.Unauthenticated), 1, 1, retry.ReasonClass},
 		{"permanent", of(policy.Permanent), 1, 1, retry.ReasonClass},
 		{"canceled", of(policy.Canceled), 1, 1, retry.ReasonClass},
-		{"rejected", of(policy.Rejected), 1, 1, retry.ReasonClass},
 		{"final", final{errTest}, 1, 1, retry.ReasonOnce},
 		{"timeout of an attempt", context.DeadlineExceeded, 3, 1, retry.ReasonAttempts},
 	}
