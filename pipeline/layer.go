@@ -37,18 +37,22 @@ func kindOf(p policy.Policy) string {
 	return p.Name()
 }
 
-// do passes a call through the layer's policy.
+// do passes a call through the layer's policy. What policies say of most calls, nobody
+// would hear.
 func (l *layer) do(ctx context.Context, call policy.Call) error {
+	if call.Recorder() == nil {
+		return l.policy.Do(ctx, call, l.next)
+	}
 	if t, ok := call.Operation().(*traced); ok {
 		return l.trace(ctx, call, t)
 	}
-	return l.policy.Do(ctx, l.speaks(call), l.next)
+	return l.policy.Do(ctx, call.WithRecorder(l), l.next)
 }
 
 // speaks returns call as the layer's policy speaks through it.
 func (l *layer) speaks(call policy.Call) policy.Call {
 	if call.Recorder() == nil {
-		return call // what it says, nobody would hear
+		return call
 	}
 	return call.WithRecorder(l)
 }

@@ -150,20 +150,20 @@ func (p *Pipeline) do(ctx context.Context, call policy.Call, op policy.Operation
 	case ctx == nil:
 		return errNoContext
 	case !p.traces():
-		return p.measure(ctx, call.WithOperation(op))
+		return p.measure(ctx, call.WithOperation(op), nil)
 	default:
 		return p.trace(ctx, call, op)
 	}
 }
 
 // measure passes the call through the policies, and measures it if somebody wants
-// to know.
-func (p *Pipeline) measure(ctx context.Context, call policy.Call) error {
+// to know. The policies speak to r, unless that is nil and nobody else listens.
+func (p *Pipeline) measure(ctx context.Context, call policy.Call, r policy.Recorder) error {
 	live := p.meters.live(ctx)
-	if !live && len(p.observers) == 0 && (p.logger == nil || !p.logger.Enabled(ctx, worst)) {
-		return p.first(ctx, call.WithRecorder(nil))
+	if r == nil && (live || len(p.observers) > 0 || p.logger != nil && p.logger.Enabled(ctx, worst)) {
+		r = p.root
 	}
-	call = call.WithRecorder(p.root)
+	call = call.WithRecorder(r)
 	if !live {
 		return p.first(ctx, call)
 	}

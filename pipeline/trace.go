@@ -29,7 +29,7 @@ func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operat
 	spanCtx, span := p.tracer.Start(ctx, name)
 	if !span.IsRecording() {
 		defer span.End()
-		return p.measure(spanCtx, call.WithOperation(op))
+		return p.measure(spanCtx, call.WithOperation(op), nil)
 	}
 	t := &traced{Operation: op, flat: p.detail == PipelineSpans}
 	if !t.flat {
@@ -47,7 +47,7 @@ func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operat
 		remember(call, err)
 	}()
 	s.add(attribute.String("evenkeel.pipeline.name", p.name))
-	err = p.measure(spanCtx, call.WithOperation(t))
+	err = p.measure(spanCtx, call.WithOperation(t), s)
 	returned = true
 	return err
 }
