@@ -2,35 +2,47 @@ package breaker
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
+
+	"github.com/evenkeel-go/evenkeel/internal/rolling"
 )
 
 // A tally is kept of the calls that pass while a circuit is closed.
 type tally struct {
+	clock    rolling.Clock
+	calls    rolling.Counter
 	failures *gauge
 	slow     *gauge // nil if no call is slow
 }
 
 func newTally(config *Config) *tally {
-	t := &tally{failures: newGauge(config, config.FailureRatio, "failure_ratio")}
-	t.failures.inRow = config.ConsecutiveFailures
+	t := &tally{clock: rolling.NewClock(config.Window)}
+	t.failures = t.newGauge(config, config.FailureRatio, "failure_ratio")
+	t.failures.inRow = int64(config.ConsecutiveFailures)
 	if config.SlowCall > 0 {
-		t.slow = newGauge(config, config.SlowRatio, "slow_ratio")
+		t.slow = t.newGauge(config, config.SlowRatio, "slow_ratio")
 	}
 	return t
 }
 
 // count counts a call that has ended. If the circuit has to be opened for that,
 // it returns the reason.
+//
+// Calls count as of their end, or one that took most of the window to time out would be
+// forgotten as soon as it is counted. Good ones cost next to nothing and wait for
+// nobody: what they have to say is said by two atomic counters.
 func (t *tally) count(v verdict) (reason string) {
 	if !v.counts {
 		return ""
 	}
-	reason = t.failures.count(v.failed)
+	slot := t.clock.Slot()
+	t.calls.Inc(slot)
+	reason = t.failures.count(slot, v.failed)
 	if t.slow != nil {
-		if slow := t.slow.count(v.slow); reason == "" {
+		if slow := t.slow.count(slot, v.slow); reason == "" {
 			reason = slow
 		}
 	}
@@ -40,45 +52,29 @@ func (t *tally) count(v verdict) (reason string) {
 // A gauge measures the share of bad calls within a rolling window. It trips
 // once that is too large, or when too many come in a row, and stays so.
 //
-// gobreaker does the measuring: its circuit breaker is told of calls when they
-// have ended already. Had they been announced to it when they began, it would
-// count them as of then, and a call that took most of the window to time out
-// would be forgotten as soon as it is counted.
+// gobreaker is what trips: its circuit breaker is told of the bad calls, and asks then
+// whether to open.
 type gauge struct {
 	machine *gobreaker.CircuitBreaker[struct{}]
-	inRow   int // how many bad calls in a row trip it; 0 for no number
-
-	// These are guarded by machine's mutex, under which it calls back. It clears
-	// its own count of consecutive failures with the window.
-	row    int
-	reason string // why it has tripped
+	bad     rolling.Counter
+	inRow   int64        // how many bad calls in a row trip it; 0 for no number
+	row     atomic.Int64 // how many there have been
+	reason  string       // why it has tripped; guarded by machine, and final by then
 }
 
-const (
-	buckets = 10
-	forever = 100 * 365 * 24 * time.Hour
-)
+const forever = 100 * 365 * 24 * time.Hour
 
-func newGauge(config *Config, ratio float64, reason string) *gauge {
+func (t *tally) newGauge(config *Config, ratio float64, reason string) *gauge {
 	g := &gauge{}
 	g.machine = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
-		Interval:     config.Window,
-		BucketPeriod: (config.Window + buckets - 1) / buckets,
-		Timeout:      forever, // It is not used again once it has tripped.
-		IsSuccessful: func(err error) bool {
-			if err == nil {
-				g.row = 0
-				return true
-			}
-			g.row++
-			return false
-		},
-		ReadyToTrip: func(n gobreaker.Counts) bool {
-			calls := int64(n.TotalSuccesses) + int64(n.TotalFailures)
+		Timeout: forever, // It is not used again once it has tripped.
+		ReadyToTrip: func(gobreaker.Counts) bool {
+			slot := t.clock.Slot()
+			calls, bad := t.calls.Sum(slot), g.bad.Sum(slot)
 			switch {
-			case g.inRow > 0 && g.row >= g.inRow:
+			case g.inRow > 0 && g.row.Load() >= g.inRow:
 				g.reason = "consecutive_failures"
-			case calls >= int64(config.MinCalls) && float64(n.TotalFailures)/float64(calls) >= ratio:
+			case calls >= config.MinCalls && float64(bad)/float64(calls) >= ratio:
 				g.reason = reason
 			}
 			return g.reason != ""
@@ -89,19 +85,22 @@ func newGauge(config *Config, ratio float64, reason string) *gauge {
 
 // count counts a call, and returns the reason if the gauge has tripped and the
 // call is a bad one.
-func (g *gauge) count(bad bool) (reason string) {
+func (g *gauge) count(slot int64, bad bool) (reason string) {
 	if !bad {
-		_, _ = g.machine.Execute(wentWell)
+		if g.row.Load() != 0 { // Spares the others a write to shared memory.
+			g.row.Store(0)
+		}
 		return ""
 	}
+	g.bad.Inc(slot)
+	g.row.Add(1)
 	_, _ = g.machine.Execute(wentBadly)
 	if g.machine.State() == gobreaker.StateClosed {
 		return ""
 	}
-	return g.reason // which changes no more
+	return g.reason
 }
 
 var errBad = errors.New("breaker: bad call")
 
-func wentWell() (struct{}, error)  { return struct{}{}, nil }
 func wentBadly() (struct{}, error) { return struct{}{}, errBad }

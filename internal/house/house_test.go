@@ -26,7 +26,7 @@ var arrows = map[string][]string{
 		"go.opentelemetry.io/otel/trace",
 	},
 	"retry":   {"policy", "internal/latency", "internal/rolling", "github.com/cenkalti/backoff/v4"},
-	"breaker": {"policy", "internal/keyed", "github.com/sony/gobreaker/v2"},
+	"breaker": {"policy", "internal/keyed", "internal/rolling", "github.com/sony/gobreaker/v2"},
 	"auth":    {"policy", "golang.org/x/oauth2", "golang.org/x/sync"},
 	"hedge":   {"policy", "retry", "internal/latency"}, // They share a budget.
 
