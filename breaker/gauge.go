@@ -57,9 +57,9 @@ func (t *tally) count(v verdict) (reason string) {
 type gauge struct {
 	machine *gobreaker.CircuitBreaker[struct{}]
 	bad     rolling.Counter
-	inRow   int64        // how many bad calls in a row trip it; 0 for no number
-	row     atomic.Int64 // how many there have been
-	reason  string       // why it has tripped; guarded by machine, and final by then
+	inRow   int64                  // how many bad calls in a row trip it; 0 for no number
+	row     atomic.Int64           // how many there have been
+	reason  atomic.Pointer[string] // why it has tripped, or nil
 }
 
 const forever = 100 * 365 * 24 * time.Hour
@@ -73,11 +73,11 @@ func (t *tally) newGauge(config *Config, ratio float64, reason string) *gauge {
 			calls, bad := t.calls.Sum(slot), g.bad.Sum(slot)
 			switch {
 			case g.inRow > 0 && g.row.Load() >= g.inRow:
-				g.reason = "consecutive_failures"
+				g.reason.Store(&inARow)
 			case calls >= config.MinCalls && float64(bad)/float64(calls) >= ratio:
-				g.reason = reason
+				g.reason.Store(&reason)
 			}
-			return g.reason != ""
+			return g.reason.Load() != nil
 		},
 	})
 	return g
@@ -95,11 +95,13 @@ func (g *gauge) count(slot int64, bad bool) (reason string) {
 	g.bad.Inc(slot)
 	g.row.Add(1)
 	_, _ = g.machine.Execute(wentBadly)
-	if g.machine.State() == gobreaker.StateClosed {
-		return ""
+	if tripped := g.reason.Load(); tripped != nil {
+		return *tripped
 	}
-	return g.reason
+	return ""
 }
+
+var inARow = "consecutive_failures"
 
 var errBad = errors.New("breaker: bad call")
 

@@ -101,8 +101,8 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if d <= 0 {
-		return nil
+	if d < time.Microsecond {
+		return nil // It takes longer to have a timer.
 	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -159,6 +159,9 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 // pass returns err, by which the first attempt was refused before it was made. There is no
 // story to tell.
 func (p *Policy) pass(ctx context.Context, call policy.Call, err error) error {
+	if call.Recorder() == nil {
+		return err
+	}
 	call.Emit(ctx, "retry.aborted", slog.Int("attempts", call.Attempt), slog.String("reason", string(ReasonClass)))
 	call.Note(ctx, slog.Int("max_attempts", p.config.MaxAttempts))
 	call.Note(ctx, slog.Duration("delay.total", 0))
