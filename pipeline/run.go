@@ -41,16 +41,14 @@ type result[T any] struct {
 	plain func(context.Context) (T, error)              // either this
 	fn    func(context.Context, policy.Call) (T, error) // or this
 
-	runs atomic.Int64 // how many there have been
+	settled atomic.Uint32 // how many values there have been
 
-	mu        sync.Mutex
-	settled   bool
-	value     T
-	settledAt int64 // how many runs there were when the value came
+	mu    sync.Mutex
+	value T // the last of them
 }
 
 func (r *result[T]) Do(ctx context.Context, call policy.Call) error {
-	run := r.runs.Add(1)
+	before := r.settled.Load()
 	var value T
 	var err error
 	if r.plain != nil {
@@ -61,7 +59,7 @@ func (r *result[T]) Do(ctx context.Context, call policy.Call) error {
 	if err != nil {
 		return err
 	}
-	r.keep(value, run)
+	r.keep(value, before)
 	return nil
 }
 
@@ -76,13 +74,13 @@ func (r *result[T]) Resolve(value any) error {
 
 func (r *result[T]) Accepts(string) bool { return true }
 
-// keep settles for the value of the given run. Of concurrent runs the first value
-// is kept, as the others may have been told to leave; that of a later one takes the
-// place of it.
-func (r *result[T]) keep(value T, run int64) {
+// keep settles for the value of a run, which began when there were so many. Of
+// concurrent runs the first value is kept, as the others may have been told to leave;
+// that of a later one takes the place of it.
+func (r *result[T]) keep(value T, before uint32) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.settled || run > r.settledAt {
+	if r.settled.Load() == before {
 		r.settle(value)
 	}
 }
@@ -95,7 +93,8 @@ func (r *result[T]) set(value T) {
 }
 
 func (r *result[T]) settle(value T) {
-	r.settled, r.value, r.settledAt = true, value, r.runs.Load()
+	r.value = value
+	r.settled.Store(r.settled.Load() + 1)
 }
 
 // of returns the result of a call that ended with err.
@@ -105,7 +104,7 @@ func (r *result[T]) of(err error) (T, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.settled {
+	if r.settled.Load() == 0 {
 		return *new(T), errNoValue
 	}
 	return r.value, nil
