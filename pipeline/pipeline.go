@@ -149,22 +149,24 @@ func (p *Pipeline) do(ctx context.Context, call policy.Call, op policy.Operation
 		return errNotMade
 	case ctx == nil:
 		return errNoContext
-	case !p.traces():
-		return p.measure(ctx, call.WithOperation(op), nil)
-	default:
+	case p.traces():
 		return p.trace(ctx, call, op)
+	case p.heard(ctx):
+		return p.measure(ctx, call.WithOperation(op).WithRecorder(p.root))
+	default:
+		return p.first(ctx, call.WithOperation(op).WithRecorder(nil))
 	}
 }
 
+// heard reports whether anybody wants to know what policies say, apart from traces.
+func (p *Pipeline) heard(ctx context.Context) bool {
+	return p.meters.live(ctx) || len(p.observers) > 0 || p.logger != nil && p.logger.Enabled(ctx, worst)
+}
+
 // measure passes the call through the policies, and measures it if somebody wants
-// to know. The policies speak to r, unless that is nil and nobody else listens.
-func (p *Pipeline) measure(ctx context.Context, call policy.Call, r policy.Recorder) error {
-	live := p.meters.live(ctx)
-	if r == nil && (live || len(p.observers) > 0 || p.logger != nil && p.logger.Enabled(ctx, worst)) {
-		r = p.root
-	}
-	call = call.WithRecorder(r)
-	if !live {
+// to know.
+func (p *Pipeline) measure(ctx context.Context, call policy.Call) error {
+	if !p.meters.live(ctx) {
 		return p.first(ctx, call)
 	}
 	start := time.Now()

@@ -29,7 +29,11 @@ func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operat
 	spanCtx, span := p.tracer.Start(ctx, name)
 	if !span.IsRecording() {
 		defer span.End()
-		return p.measure(spanCtx, call.WithOperation(op), nil)
+		call = call.WithOperation(op).WithRecorder(nil)
+		if p.heard(ctx) {
+			call = call.WithRecorder(p.root)
+		}
+		return p.measure(spanCtx, call)
 	}
 	t := &traced{Operation: op, flat: p.detail == PipelineSpans}
 	if !t.flat {
@@ -47,7 +51,7 @@ func (p *Pipeline) trace(ctx context.Context, call policy.Call, op policy.Operat
 		remember(call, err)
 	}()
 	s.add(attribute.String("evenkeel.pipeline.name", p.name))
-	err = p.measure(spanCtx, call.WithOperation(t), s)
+	err = p.measure(spanCtx, call.WithOperation(t).WithRecorder(s))
 	returned = true
 	return err
 }
