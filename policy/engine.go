@@ -79,7 +79,7 @@ func (c Call) WithOperation(op Operation) Call {
 }
 
 // Operation returns what c leads to, or nil.
-func (c Call) Operation() Operation { return c.operation }
+func (c *Call) Operation() Operation { return c.operation }
 
 // A HeaderField is a header that a policy asked for.
 type HeaderField struct {
@@ -163,4 +163,4 @@ func (c Call) WithRecorder(r Recorder) Call {
 }
 
 // Recorder returns what listens to the policies of c, or nil.
-func (c Call) Recorder() Recorder { return c.recorder }
+func (c *Call) Recorder() Recorder { return c.recorder }
