@@ -220,7 +220,7 @@ func TestWait(t *testing.T) {
 					defer time.AfterFunc(tt.cancel, func() { cancel(errLeft) }).Stop()
 				}
 				start := time.Now()
-				err := policy.Call{}.Wait(ctx, tt.wait, "wait")
+				err := new(policy.Call).Wait(ctx, tt.wait, "wait")
 				if took := time.Since(start); took != tt.took || !errors.Is(err, tt.want) {
 					t.Errorf("Wait() = %v after %v, want %v after %v", err, took, tt.want, tt.took)
 				}
@@ -232,7 +232,7 @@ func TestWait(t *testing.T) {
 func TestEmitIsFreeIfNobodyListens(t *testing.T) {
 	ctx := t.Context()
 	allocs := testing.AllocsPerRun(100, func() {
-		policy.Call{}.Emit(ctx, "test.emitted", slog.Int("n", 1), slog.Duration("d", time.Second))
+		new(policy.Call).Emit(ctx, "test.emitted", slog.Int("n", 1), slog.Duration("d", time.Second))
 	})
 	if allocs != 0 {
 		t.Errorf("Emit() makes %v allocations, want 0", allocs)
