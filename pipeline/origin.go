@@ -20,6 +20,22 @@ func originOf(u *url.URL) string {
 	return scheme + "://" + host
 }
 
+// An origin is one that is known, with the scheme and host that it is that of.
+type origin struct{ scheme, host, origin string }
+
+// originOf is the function of that name, which costs more.
+func (t *transport) originOf(u *url.URL) string {
+	first := t.first.Load()
+	if first != nil && first.scheme == u.Scheme && first.host == u.Host {
+		return first.origin
+	}
+	o := originOf(u)
+	if first == nil {
+		t.first.Store(&origin{strings.Clone(u.Scheme), strings.Clone(u.Host), o})
+	}
+	return o
+}
+
 // targetOf returns the URL of req as the server knows it (RFC 9110, section
 // 7.1): with the host that the request is addressed to, and without what is not
 // sent.

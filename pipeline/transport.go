@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/evenkeel-go/evenkeel/policy"
 )
@@ -36,7 +37,7 @@ func (p *Pipeline) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	return &transport{p, base}
+	return &transport{pipeline: p, base: base}
 }
 
 // WithCallName returns a context whose HTTP requests are calls of the given
@@ -50,6 +51,7 @@ type callNameKey struct{}
 type transport struct {
 	pipeline *Pipeline
 	base     http.RoundTripper
+	first    atomic.Pointer[origin] // of the first request; most clients have no other
 }
 
 // CloseIdleConnections has [http.Client.CloseIdleConnections] reach the base.
@@ -72,7 +74,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	call := policy.Call{
 		Name: cmp.Or(name, callNames[req.Method], "HTTP"),
-		Key:  originOf(req.URL),
+		Key:  t.originOf(req.URL),
 		Once: !idempotent(req) || !replayable(req),
 	}
 	if key := IdempotencyKey(ctx); key != "" {
