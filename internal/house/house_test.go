@@ -35,7 +35,7 @@ var arrows = map[string][]string{
 	"auth/authtest": {"auth"},
 
 	"workflow":              {"policy", "pipeline"},
-	"workflow/memory":       {"workflow", "workflow/internal/local"},
+	"workflow/memory":       {"workflow", "workflow/internal/local", "go.opentelemetry.io/otel/trace"},
 	"workflow/workflowtest": {"workflow", "pipeline", "policy"},
 	"workflow/internal/local": {
 		"workflow",
