@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"time"
 
@@ -31,6 +32,14 @@ type Store interface {
 
 // A Key identifies a run.
 type Key struct{ Flow, ID string }
+
+// named returns err as that of the run.
+func (k Key) named(err error) error {
+	if err == nil || k == (Key{}) {
+		return err
+	}
+	return fmt.Errorf("run %q of %q: %w", k.ID, k.Flow, err)
+}
 
 // A Record is what is known of a run.
 type Record struct {

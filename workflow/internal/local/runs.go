@@ -3,7 +3,6 @@ package local
 import (
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"time"
 
@@ -35,14 +34,14 @@ func (e *Engine) Resume(ctx context.Context) error {
 func (e *Engine) resume(ctx context.Context, key Key) error {
 	f, first, err := e.claim(ctx, key)
 	if err != nil {
-		return fmt.Errorf("run %q of %q: %w", key.ID, key.Flow, err)
+		return key.named(err)
 	}
 	if !first {
 		return nil
 	}
 	f.start(nil) //nolint:contextcheck // A flight has a context of its own.
 	if f.record == nil && !errors.Is(f.err, errNotStarted) {
-		return f.err
+		return key.named(f.err)
 	}
 	return nil
 }
@@ -51,6 +50,7 @@ func (e *Engine) resume(ctx context.Context, key Key) error {
 func (e *Engine) Runs(ctx context.Context) iter.Seq2[workflow.Status, error] {
 	return func(yield func(workflow.Status, error) bool) {
 		for record, err := range e.store.All(ctx) {
+			err = record.named(err)
 			if !yield(e.status(record, err), err) {
 				return
 			}
