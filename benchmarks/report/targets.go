@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+)
+
+// A target is what something may measure at most.
+type target struct {
+	workload string
+	what     string
+	limit    float64
+	measure  measure
+}
+
+const (
+	ns     = "ns/op"
+	allocs = "allocs/op"
+
+	w1  = "BenchmarkHappyPath/"
+	w2  = "BenchmarkParallel/"
+	w3  = "BenchmarkFailing/"
+	w4  = "BenchmarkOpen/"
+	w10 = "BenchmarkPassThrough/"
+)
+
+var targets = []target{
+	{"W1", "time, × hand-written", 0.40, ratio(w1+ours, w1+"hand-written", ns)},
+	{"W1", "time, × failsafe-go", 0.25, ratio(w1+ours, w1+"failsafe-go", ns)},
+	{"W1", "allocations", 2, cost(w1+ours, allocs)},
+	{"W2", "time, × gobreaker alone", 1.3, ratio(w2+ours, w2+"gobreaker", ns)},
+	{"W3", "time, × hand-written", 0.5, ratio(w3+ours, w3+"hand-written", ns)},
+	{"W4", "time, × gobreaker alone", 2, ratio(w4+ours, w4+"gobreaker", ns)},
+	{"W4", "time, × hand-written", 0.3, ratio(w4+ours, w4+"hand-written", ns)},
+	{"W4", "allocations", 1, cost(w4+ours, allocs)},
+	{"W10", "ns of each further policy", 10, slope(w10+ours+"/policies=", 1, 16, ns)},
+	{"W10", "ns of each of the last 12", 10, slope(w10+ours+"/policies=", 4, 16, ns)},
+	{"W10", "allocations of each further policy", 0, slope(w10+ours+"/policies=", 1, 16, allocs)},
+}
+
+// printTargets prints the targets whose benchmarks have run, and returns how many are missed.
+func printTargets(out io.Writer, r *results) (missed int) {
+	fmt.Fprint(out, "\n### Targets\n\n| workload | what | best | median | at most | |\n| :--- | :--- | ---: | ---: | ---: | :--- |\n")
+	for _, t := range targets {
+		best, median := r.best(t.measure), r.median(t.measure)
+		if math.IsNaN(median) {
+			continue
+		}
+		verdict := "pass"
+		if median > t.limit {
+			verdict = "FAIL"
+			missed++
+		}
+		fmt.Fprintf(out, "| %s | %s | %.2f | %.2f | %g | %s |\n", t.workload, t.what, best, median, t.limit, verdict)
+	}
+	return missed
+}
