@@ -16,12 +16,15 @@ type target struct {
 
 const (
 	ns     = "ns/op"
+	cpu    = "cpu-ns/op" // of the processors
 	allocs = "allocs/op"
 
 	w1  = "BenchmarkHappyPath/"
 	w2  = "BenchmarkParallel/"
 	w3  = "BenchmarkFailing/"
 	w4  = "BenchmarkOpen/"
+	w5  = "BenchmarkRoundTrip/"
+	w5s = "BenchmarkLoopback/"
 	w10 = "BenchmarkPassThrough/"
 )
 
@@ -34,6 +37,9 @@ var targets = []target{
 	{"W4", "time, × gobreaker alone", 2, ratio(w4+ours, w4+"gobreaker", ns)},
 	{"W4", "time, × hand-written", 0.3, ratio(w4+ours, w4+"hand-written", ns)},
 	{"W4", "allocations", 1, cost(w4+ours, allocs)},
+	{"W5", "time, × hand-written", 0.5, ratio(w5+ours, w5+"hand-written", ns)},
+	{"W5", "time, × failsafe-go", 0.25, ratio(w5+ours, w5+"failsafe-go", ns)},
+	{"W5", "processor time on loopback, × raw", 1.06, ratio(w5s+ours, w5s+"raw", cpu)},
 	{"W10", "ns of each further policy", 10, slope(w10+ours+"/policies=", 1, 16, ns)},
 	{"W10", "ns of each of the last 12", 10, slope(w10+ours+"/policies=", 4, 16, ns)},
 	{"W10", "allocations of each further policy", 0, slope(w10+ours+"/policies=", 1, 16, allocs)},

@@ -22,6 +22,8 @@ var workloads = []workload{
 	{number: "W2", name: "Parallel", what: "the same, 64 goroutines"},
 	{number: "W3", name: "Failing", what: "the same, the function fails twice, no delays"},
 	{number: "W4", name: "Open", what: "the same, the circuit is open"},
+	{number: "W5", name: "RoundTrip", what: "retry, breaker and timeout around a RoundTripper that answers at once"},
+	{number: "W5", name: "Loopback", what: "the same around a connection to a server in the same process", unit: cpu},
 	{number: "W10", name: "PassThrough", what: "1, 4 and 16 policies that pass on"},
 }
 
