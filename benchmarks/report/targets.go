@@ -19,12 +19,16 @@ const (
 	cpu    = "cpu-ns/op" // of the processors
 	allocs = "allocs/op"
 
+	refreshes = "refreshes/op"
+
 	w1  = "BenchmarkHappyPath/"
 	w2  = "BenchmarkParallel/"
 	w3  = "BenchmarkFailing/"
 	w4  = "BenchmarkOpen/"
 	w5  = "BenchmarkRoundTrip/"
 	w5s = "BenchmarkLoopback/"
+	w8  = "BenchmarkToken/"
+	w9  = "BenchmarkRefresh/"
 	w10 = "BenchmarkPassThrough/"
 )
 
@@ -40,6 +44,12 @@ var targets = []target{
 	{"W5", "time, × hand-written", 0.5, ratio(w5+ours, w5+"hand-written", ns)},
 	{"W5", "time, × failsafe-go", 0.25, ratio(w5+ours, w5+"failsafe-go", ns)},
 	{"W5", "processor time on loopback, × raw", 1.06, ratio(w5s+ours, w5s+"raw", cpu)},
+	{"W8", "time, × atomic pointer", 2, ratio(w8+ours+"/goroutines=1", w8+"atomic-pointer/goroutines=1", ns)},
+	{"W8", "time at 64 goroutines, × atomic pointer", 2, ratio(w8+ours+"/goroutines=64", w8+"atomic-pointer/goroutines=64", ns)},
+	{"W8", "time at 64 goroutines, × at 1", 1, ratio(w8+ours+"/goroutines=64", w8+ours+"/goroutines=1", ns)},
+	{"W8", "allocations", 0, cost(w8+ours+"/goroutines=1", allocs)},
+	{"W9", "refreshes at once", 1, cost(w9+ours+"/at-once", refreshes)},
+	{"W9", "refreshes spread out", 1, cost(w9+ours+"/spread-out", refreshes)},
 	{"W10", "ns of each further policy", 10, slope(w10+ours+"/policies=", 1, 16, ns)},
 	{"W10", "ns of each of the last 12", 10, slope(w10+ours+"/policies=", 4, 16, ns)},
 	{"W10", "allocations of each further policy", 0, slope(w10+ours+"/policies=", 1, 16, allocs)},

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 )
 
@@ -24,6 +25,8 @@ var workloads = []workload{
 	{number: "W4", name: "Open", what: "the same, the circuit is open"},
 	{number: "W5", name: "RoundTrip", what: "retry, breaker and timeout around a RoundTripper that answers at once"},
 	{number: "W5", name: "Loopback", what: "the same around a connection to a server in the same process", unit: cpu},
+	{number: "W8", name: "Token", what: "a token that lasts, 1 goroutine and 64"},
+	{number: "W9", name: "Refresh", what: "1,000 goroutines whose token was revoked, at once and spread out", unit: refreshes},
 	{number: "W10", name: "PassThrough", what: "1, 4 and 16 policies that pass on"},
 }
 
@@ -61,8 +64,12 @@ func inOurPlace(contender string) string {
 
 // number formats a number with as many digits as tell something.
 func number(x float64) string {
-	if x < 10 {
+	switch {
+	case math.IsNaN(x):
+		return "" // It was not measured.
+	case x < 10:
 		return fmt.Sprintf("%.3g", x)
+	default:
+		return fmt.Sprintf("%.0f", x)
 	}
-	return fmt.Sprintf("%.0f", x)
 }
