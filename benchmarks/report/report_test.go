@@ -58,6 +58,7 @@ func TestMeasures(t *testing.T) {
 	}{
 		{"cost", cost("BenchmarkX/a", ns), 10, 11},
 		{"ratio", ratio("BenchmarkX/a", "BenchmarkX/b", ns), 10.0 / 11, 0.5},
+		{"excess", excess("BenchmarkX/b", "BenchmarkX/a", ns), 1, 10},
 		{"of nothing", cost("BenchmarkX/c", ns), math.NaN(), math.NaN()},
 	}
 	for _, tt := range tests {

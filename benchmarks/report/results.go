@@ -124,6 +124,11 @@ func ratio(name, other, unit string) measure {
 	return func(cost func(name, unit string) float64) float64 { return cost(name, unit) / cost(other, unit) }
 }
 
+// excess is what a benchmark costs more than another in the given unit.
+func excess(name, other, unit string) measure {
+	return func(cost func(name, unit string) float64) float64 { return cost(name, unit) - cost(other, unit) }
+}
+
 // slope is what each further policy costs, between the benchmarks whose names end with the numbers.
 func slope(name string, from, to int, unit string) measure {
 	return func(cost func(name, unit string) float64) float64 {

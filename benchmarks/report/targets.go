@@ -27,6 +27,7 @@ const (
 	w4  = "BenchmarkOpen/"
 	w5  = "BenchmarkRoundTrip/"
 	w5s = "BenchmarkLoopback/"
+	w6  = "BenchmarkTracing/"
 	w8  = "BenchmarkToken/"
 	w9  = "BenchmarkRefresh/"
 	w10 = "BenchmarkPassThrough/"
@@ -44,6 +45,9 @@ var targets = []target{
 	{"W5", "time, × hand-written", 0.5, ratio(w5+ours, w5+"hand-written", ns)},
 	{"W5", "time, × failsafe-go", 0.25, ratio(w5+ours, w5+"failsafe-go", ns)},
 	{"W5", "processor time on loopback, × raw", 1.06, ratio(w5s+ours, w5s+"raw", cpu)},
+	{"W6", "ns without an SDK, over untraced", 300, excess(w6+ours+"/no-SDK", w6+ours+"/off", ns)},
+	{"W6", "allocations without an SDK, over untraced", 3, excess(w6+ours+"/no-SDK", w6+ours+"/off", allocs)},
+	{"W6", "time sampled, × hand-written", 0.6, ratio(w6+ours+"/sampled", w6+"hand-written/sampled", ns)},
 	{"W8", "time, × atomic pointer", 2, ratio(w8+ours+"/goroutines=1", w8+"atomic-pointer/goroutines=1", ns)},
 	{"W8", "time at 64 goroutines, × atomic pointer", 2, ratio(w8+ours+"/goroutines=64", w8+"atomic-pointer/goroutines=64", ns)},
 	{"W8", "time at 64 goroutines, × at 1", 1, ratio(w8+ours+"/goroutines=64", w8+ours+"/goroutines=1", ns)},

@@ -25,6 +25,7 @@ var workloads = []workload{
 	{number: "W4", name: "Open", what: "the same, the circuit is open"},
 	{number: "W5", name: "RoundTrip", what: "retry, breaker and timeout around a RoundTripper that answers at once"},
 	{number: "W5", name: "Loopback", what: "the same around a connection to a server in the same process", unit: cpu},
+	{number: "W6", name: "Tracing", what: "retry, breaker, auth and timeout around a RoundTripper, with six spans"},
 	{number: "W7", name: "Alone", what: "one policy around a function that succeeds"},
 	{number: "W8", name: "Token", what: "a token that lasts, 1 goroutine and 64"},
 	{number: "W9", name: "Refresh", what: "1,000 goroutines whose token was revoked, at once and spread out", unit: refreshes},
