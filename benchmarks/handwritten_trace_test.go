@@ -43,11 +43,11 @@ func (t *tracedByHand) RoundTrip(req *http.Request) (*http.Response, error) {
 	sends := 0
 	response, err := t.retry(ctx, req, &sends)
 	span.SetAttributes(attribute.Int("evenkeel.pipeline.sends", sends))
-	return response, failed(span, err)
+	return response, told(span, err)
 }
 
-// failed has a span tell of an error, if there is one.
-func failed(span trace.Span, err error) error {
+// told has a span tell of an error, if there is one.
+func told(span trace.Span, err error) error {
 	if err != nil {
 		span.RecordError(err)
 		span.SetStatus(codes.Error, err.Error())
@@ -66,7 +66,7 @@ func (t *tracedByHand) retry(ctx context.Context, req *http.Request, sends *int)
 	if err == nil {
 		span.SetAttributes(attribute.String("evenkeel.retry.outcome", "success"))
 	}
-	return response, failed(span, err)
+	return response, told(span, err)
 }
 
 func (t *tracedByHand) breaker(ctx context.Context, req *http.Request, attempt int) (*http.Response, error) {
@@ -81,7 +81,7 @@ func (t *tracedByHand) breaker(ctx context.Context, req *http.Request, attempt i
 	if err == nil {
 		span.SetAttributes(attribute.String("evenkeel.circuit_breaker.outcome", "success"))
 	}
-	return response, failed(span, err)
+	return response, told(span, err)
 }
 
 func (t *tracedByHand) auth(ctx context.Context, req *http.Request, attempt int) (*http.Response, error) {
@@ -93,13 +93,13 @@ func (t *tracedByHand) auth(ctx context.Context, req *http.Request, attempt int)
 	)
 	token, err := t.source.Token()
 	if err != nil {
-		return nil, failed(span, err)
+		return nil, told(span, err)
 	}
 	span.SetAttributes(attribute.String("evenkeel.auth.token.source", "cache"))
 	req = req.Clone(ctx)
 	token.SetAuthHeader(req)
 	response, err := t.timeout(ctx, req, attempt)
-	return response, failed(span, err)
+	return response, told(span, err)
 }
 
 func (t *tracedByHand) timeout(ctx context.Context, req *http.Request, attempt int) (*http.Response, error) {
@@ -114,7 +114,7 @@ func (t *tracedByHand) timeout(ctx context.Context, req *http.Request, attempt i
 	response, err := t.send(ctx, req, attempt)
 	if err != nil {
 		cancel()
-		return nil, failed(span, err)
+		return nil, told(span, err)
 	}
 	response.Body = &cancelingBody{response.Body, cancel}
 	span.SetAttributes(attribute.String("evenkeel.timeout.outcome", "completed"))
@@ -134,12 +134,12 @@ func (t *tracedByHand) send(ctx context.Context, req *http.Request, attempt int)
 	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(req.Header))
 	response, err := t.base.RoundTrip(req.WithContext(ctx))
 	if err != nil {
-		return nil, failed(span, err)
+		return nil, told(span, err)
 	}
 	span.SetAttributes(attribute.Int("http.response.status_code", response.StatusCode))
 	if response.StatusCode >= 500 {
 		discard(response)
-		return nil, failed(span, errStatus)
+		return nil, told(span, errStatus)
 	}
 	return response, nil
 }

@@ -155,9 +155,14 @@ func failing(times int) (do work, done *int) {
 
 // opened returns a guard whose circuit is open.
 func opened(ctx context.Context, create func(time.Duration) guard) guard {
+	return failed(ctx, create, failures)
+}
+
+// failed returns a guard with a number of failures in a row, and perhaps a success after them.
+func failed(ctx context.Context, create func(time.Duration) guard, times int) guard {
 	guarded := create(interval)
-	broken, _ := failing(failures)
-	for range failures {
+	broken, _ := failing(times)
+	for range times {
 		_, _ = guarded(ctx, broken)
 	}
 	return guarded
@@ -203,6 +208,10 @@ func (l library) testOpen(t *testing.T) {
 		return
 	}
 	do, done := failing(0)
+	if _, err := failed(t.Context(), l.create, failures-1)(t.Context(), do); err != nil || *done != 1 {
+		t.Errorf("after %d failures the circuit came to %v and let %d calls pass, want 1", failures-1, err, *done)
+	}
+	do, done = failing(0)
 	if _, err := opened(t.Context(), l.create)(t.Context(), do); !errors.Is(err, l.open) || *done != 0 {
 		t.Errorf("the open circuit came to %v and let %d calls pass, want %v and none", err, *done, l.open)
 	}

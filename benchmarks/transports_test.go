@@ -115,22 +115,28 @@ func newRequestTo(tb testing.TB, url string) *http.Request {
 	return req
 }
 
-// openedTransport returns a transport whose circuit is open.
-func openedTransport(t *testing.T, create transport) http.RoundTripper {
+// failedTransport returns a transport of which a number of requests in a row have failed, and how many
+// have been sent since.
+func failedTransport(t *testing.T, create transport, times int) (rt http.RoundTripper, sent *int) {
 	t.Helper()
-	broken := true
-	rt := create(roundTripper(func(req *http.Request) (*http.Response, error) {
-		if !broken {
-			t.Error("the open circuit let a request pass")
+	sent = new(int)
+	*sent = -times
+	rt = create(roundTripper(func(req *http.Request) (*http.Response, error) {
+		*sent++
+		if *sent <= 0 {
+			return answer(req, 503), nil
 		}
-		return answer(req, 503), nil
+		return answer(req, 200), nil
 	}))
-	for range failures {
+	for range times {
+		if *sent == 0 {
+			break
+		}
 		response, _ := rt.RoundTrip(newRequestTo(t, "https://api.example.com/users/7"))
 		drain(response)
 	}
-	broken = false
-	return rt
+	*sent = 0
+	return rt, sent
 }
 
 // TestTransportsDoTheSameWork checks that no library is fast because it does less than it is said to.
@@ -185,10 +191,13 @@ func (l httpLibrary) testOpen(t *testing.T) {
 	if l.open == nil {
 		return
 	}
-	response, err := openedTransport(t, l.create).RoundTrip(newRequestTo(t, "https://api.example.com/users/7"))
-	drain(response)
-	if !errors.Is(err, l.open) {
-		t.Errorf("the open circuit came to %v, want %v", err, l.open)
+	rt, sent := failedTransport(t, l.create, failures-1)
+	if err := roundTrip(rt, newRequestTo(t, "https://api.example.com/users/7")); err != nil || *sent != 1 {
+		t.Errorf("after %d failures the circuit came to %v and let %d requests pass, want 1", failures-1, err, *sent)
+	}
+	rt, sent = failedTransport(t, l.create, failures)
+	if err := roundTrip(rt, newRequestTo(t, "https://api.example.com/users/7")); !errors.Is(err, l.open) || *sent != 0 {
+		t.Errorf("the open circuit came to %v and let %d requests pass, want %v and none", err, *sent, l.open)
 	}
 }
 
