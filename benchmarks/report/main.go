@@ -48,6 +48,7 @@ func report(ctx context.Context, w io.Writer, run string, rounds int, turn time.
 	for _, workload := range workloads {
 		workload.print(w, results)
 	}
+	printRatios(w, results)
 	if missed := printTargets(w, results); missed > 0 {
 		return fmt.Errorf("%d %w", missed, errMissed)
 	}

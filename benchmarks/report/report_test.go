@@ -80,6 +80,24 @@ func TestSlope(t *testing.T) {
 	}
 }
 
+func TestRatios(t *testing.T) {
+	r := resultsOf(t, `BenchmarkToken/oauth2/goroutines=1 1 50 ns/op 0 allocs/op
+BenchmarkToken/evenkeel/goroutines=1 1 20 ns/op 0 allocs/op
+BenchmarkRefresh/evenkeel/at-once 1 9 ns/op 1 refreshes/op
+BenchmarkRefresh/hand-written/at-once 1 9 ns/op 1000 refreshes/op
+`)
+	var out strings.Builder
+	printRatios(&out, r)
+	for _, want := range []string{
+		"| W8 | Token goroutines=1 | 1 (0) | oauth2 2.50 (0) |\n",
+		"| W9 | Refresh at-once | 1 | hand-written 1000 |\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not tell %q:\n%s", want, &out)
+		}
+	}
+}
+
 // The median decides, and what has not run is left out.
 func TestTargets(t *testing.T) {
 	const round = "BenchmarkOpen/evenkeel 1 %d ns/op 1 allocs/op\nBenchmarkOpen/gobreaker 1 50 ns/op 0 allocs/op\n"

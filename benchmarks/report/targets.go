@@ -72,7 +72,7 @@ func printTargets(out io.Writer, r *results) (missed int) {
 			verdict = "FAIL"
 			missed++
 		}
-		fmt.Fprintf(out, "| %s | %s | %.2f | %.2f | %g | %s |\n", t.workload, t.what, best, median, t.limit, verdict)
+		fmt.Fprintf(out, "| %s | %s | %s | %s | %g | %s |\n", t.workload, t.what, number(best), number(median), t.limit, verdict)
 	}
 	return missed
 }
