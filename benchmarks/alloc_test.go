@@ -39,7 +39,7 @@ func TestAllocations(t *testing.T) {
 		most, got float64
 	}{
 		{"W1 HappyPath", 2, allocations(t, func() error { _, err := guarded(ctx, succeed); return err })},
-		{"W3 Failing", 11, allocations(t, func() error { *done = 0; _, err := undelayed(ctx, twice); return err })},
+		{"W3 Failing", 5, allocations(t, func() error { *done = 0; _, err := undelayed(ctx, twice); return err })},
 		{"W4 Open", 1, allocations(t, func() error { _, err := open(ctx, succeed); return unless(err, breaker.ErrOpen) })},
 		{"W5 RoundTrip", 8, allocations(t, func() error { return roundTrip(rt, req) })},
 		{"W6 Tracing, without an SDK, over untraced", 3, allocations(t, traced(otel.GetTracerProvider())) - allocations(t, traced(off))},

@@ -20,9 +20,9 @@ import (
 var errMissed = errors.New("targets are missed")
 
 func main() {
-	rounds := flag.Int("rounds", 10, "how often each contender has its turn")
+	rounds := flag.Int("rounds", 20, "how often each contender has its turn")
 	run := flag.String("run", ".", "the benchmarks to run, a `regexp` as for go test -bench")
-	turn := flag.Duration("time", 100*time.Millisecond, "how long each turn takes")
+	turn := flag.Duration("time", 50*time.Millisecond, "how long each turn takes")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
