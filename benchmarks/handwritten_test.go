@@ -49,7 +49,7 @@ func (t *handWrittenTransport) RoundTrip(req *http.Request) (*http.Response, err
 // send sends the request. A response that is a failure comes with an error.
 func (t *handWrittenTransport) send(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(req.Context(), limit)
-	req = req.WithContext(ctx)
+	req = req.Clone(ctx) // The caller's stays as it is, whatever the base does.
 	if req.GetBody != nil {
 		body, err := req.GetBody()
 		if err != nil {
