@@ -39,6 +39,9 @@ func (b binary) measure(ctx context.Context, pattern string, rounds int, turn ti
 	if err != nil {
 		return nil, err
 	}
+	if len(once) == 0 {
+		return nil, fmt.Errorf("no benchmark matches %q", pattern)
+	}
 	r := newResults(once)
 	for i := range rounds {
 		fmt.Fprintf(os.Stderr, "\rround %d of %d", i+1, rounds)

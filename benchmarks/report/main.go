@@ -36,6 +36,9 @@ func main() {
 
 // report prints a report of the benchmarks that run matches.
 func report(ctx context.Context, w io.Writer, run string, rounds int, turn time.Duration) error {
+	if rounds < 1 {
+		return fmt.Errorf("invalid -rounds %d: want at least 1", rounds)
+	}
 	b, err := build(ctx)
 	if err != nil {
 		return err
