@@ -66,13 +66,15 @@ func (j *Jitter) UnmarshalText(text []byte) error {
 // has failed.
 type intervals struct {
 	config    *Config
+	failures  int                        // so far
 	base      backoff.ExponentialBackOff // what plain failures wait for
-	throttled backoff.ExponentialBackOff // what throttled ones do
+	throttled backoff.ExponentialBackOff // what throttled ones do, once there was one
+	grown     int                        // how many failures throttled knows of
 	last      time.Duration
 }
 
 func (c *Config) intervals() intervals {
-	return intervals{config: c, base: c.growing(c.InitialInterval), throttled: c.growing(c.ThrottledInterval)}
+	return intervals{config: c, base: c.growing(c.InitialInterval)}
 }
 
 // growing returns intervals that grow from initial on. They have no jitter:
@@ -99,9 +101,10 @@ func (still) Now() time.Time { return time.Time{} }
 // next returns how long to wait after err, and where the delay comes from. The
 // interval grows with each attempt, whatever their failures.
 func (i *intervals) next(err error) (delay time.Duration, source string) {
+	i.failures++
 	initial, interval := i.config.InitialInterval, i.base.NextBackOff()
-	if slow := i.throttled.NextBackOff(); policy.ClassOf(err) == policy.Throttled {
-		initial, interval = i.config.ThrottledInterval, slow
+	if policy.ClassOf(err) == policy.Throttled {
+		initial, interval = i.config.ThrottledInterval, i.slow()
 	}
 	i.last = i.draw(initial, interval)
 	asked, ok := policy.RetryAfter(err)
@@ -116,6 +119,17 @@ func (i *intervals) next(err error) (delay time.Duration, source string) {
 		return i.last, "backoff"
 	}
 	return asked, "retry_after"
+}
+
+// slow returns the interval for throttled failures.
+func (i *intervals) slow() (interval time.Duration) {
+	if i.grown == 0 {
+		i.throttled = i.config.growing(i.config.ThrottledInterval)
+	}
+	for ; i.grown < i.failures; i.grown++ {
+		interval = i.throttled.NextBackOff()
+	}
+	return interval
 }
 
 // draw returns a delay of the given interval.

@@ -137,7 +137,6 @@ const maxInterval = 24 * time.Hour
 // wraps the last attempt's. A refusal of the first attempt by a policy, such as by an open
 // circuit, passes as it is.
 func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
-	p.config.Budget.Deposit()
 	call.Attempt = 1
 	var err error
 	if samples() {
@@ -147,17 +146,19 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 	}
 	switch {
 	case err == nil:
+		p.config.Budget.Deposit()
 		call.Outcome(ctx, "success")
 		return nil
 	case p.config.If == nil && ctx.Err() == nil && policy.ClassOf(err) == policy.Rejected:
 		return p.pass(ctx, call, err)
 	default:
+		p.config.Budget.Deposit()
 		return p.again(ctx, call, next, err)
 	}
 }
 
 // pass returns err, by which the first attempt was refused before it was made. There is no
-// story to tell.
+// story to tell, and nothing that earns a retry.
 func (p *Policy) pass(ctx context.Context, call policy.Call, err error) error {
 	if call.Recorder() == nil {
 		return err

@@ -21,11 +21,13 @@ type Map[V any] struct {
 	// and asks again.
 	Forget func(*V) bool
 
-	entries sync.Map // from string to *entry[V]
+	entries sync.Map                 // from string to *entry[V]
+	first   atomic.Pointer[entry[V]] // one of them; many maps have no other
 	made    atomic.Uint64
 }
 
 type entry[V any] struct {
+	key   string
 	value *V
 	used  atomic.Bool // since the last sweep
 }
@@ -65,11 +67,19 @@ func (m *Map[V]) All() iter.Seq[*V] {
 // Delete forgets the value of key, if it is this one.
 func (m *Map[V]) Delete(key string, value *V) {
 	if e, ok := m.find(key); ok && e.value == value {
-		m.entries.CompareAndDelete(key, e)
+		m.delete(e)
 	}
 }
 
+func (m *Map[V]) delete(e *entry[V]) {
+	m.first.CompareAndSwap(e, nil)
+	m.entries.CompareAndDelete(e.key, e)
+}
+
 func (m *Map[V]) find(key string) (*entry[V], bool) {
+	if e := m.first.Load(); e != nil && e.key == key {
+		return e, true
+	}
 	e, ok := m.entries.Load(key)
 	if !ok {
 		return nil, false
@@ -78,13 +88,13 @@ func (m *Map[V]) find(key string) (*entry[V], bool) {
 }
 
 func (m *Map[V]) add(key string) *entry[V] {
-	e := &entry[V]{value: m.New()}
-	e.used.Store(true)
 	// Cloned, so that a key that is a part of something larger does not retain that.
-	other, ok := m.entries.LoadOrStore(strings.Clone(key), e)
-	if ok {
+	e := &entry[V]{key: strings.Clone(key), value: m.New()}
+	e.used.Store(true)
+	if other, ok := m.entries.LoadOrStore(e.key, e); ok {
 		return other.(*entry[V])
 	}
+	m.first.CompareAndSwap(nil, e)
 	if m.made.Add(1)%sweepEvery == 0 {
 		m.sweep()
 	}
@@ -93,10 +103,10 @@ func (m *Map[V]) add(key string) *entry[V] {
 
 // sweep forgets values that have not been used since the last sweep.
 func (m *Map[V]) sweep() {
-	m.entries.Range(func(key, v any) bool {
+	m.entries.Range(func(_, v any) bool {
 		e := v.(*entry[V])
 		if !e.used.Swap(false) && m.Forget(e.value) {
-			m.entries.CompareAndDelete(key, e)
+			m.delete(e)
 		}
 		return true
 	})
