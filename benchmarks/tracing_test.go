@@ -38,9 +38,13 @@ func newTracedPipeline(tp trace.TracerProvider, base http.RoundTripper, source o
 		breaker.New(breaker.Config{ConsecutiveFailures: failures, FailureRatio: 1, OpenFor: openFor}),
 		auth.New(auth.Config{Source: auth.FromTokenSource(source)}),
 		timeout.New(timeout.Config{Limit: limit}),
-	)).WithTracerProvider(tp)
-	if tp == off {
-		p = p.WithMeterProvider(nil).WithLoggerProvider(nil) // so that nothing at all is left
+	))
+	switch tp {
+	case noSDK: // as it comes
+	case off:
+		p = p.WithTracerProvider(nil).WithMeterProvider(nil).WithLoggerProvider(nil) // so that nothing at all is left
+	default:
+		p = p.WithTracerProvider(tp)
 	}
 	return p.Transport(base)
 }
@@ -53,7 +57,10 @@ func (discarding) OnEnd(sdktrace.ReadOnlySpan)                     {}
 func (discarding) Shutdown(context.Context) error                  { return nil }
 func (discarding) ForceFlush(context.Context) error                { return nil }
 
-var off trace.TracerProvider = noop.NewTracerProvider()
+var (
+	off   trace.TracerProvider = noop.NewTracerProvider()
+	noSDK                      = otel.GetTracerProvider()
+)
 
 func sampling(sampler sdktrace.Sampler) trace.TracerProvider {
 	return sdktrace.NewTracerProvider(sdktrace.WithSampler(sampler), sdktrace.WithSpanProcessor(discarding{}))
@@ -65,7 +72,7 @@ var tracings = []struct {
 	provider trace.TracerProvider
 }{
 	{"off", off},
-	{"no-SDK", otel.GetTracerProvider()},
+	{"no-SDK", noSDK},
 	{"unsampled", sampling(sdktrace.NeverSample())},
 	{"sampled", sampling(sdktrace.AlwaysSample())},
 }
