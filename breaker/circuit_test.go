@@ -300,6 +300,26 @@ func failFourTimes(t *testing.T, p *breaker.Policy) { _ = repeat(t, 4, p, fail) 
 
 func neutral(context.Context, policy.Call) error { return policy.ErrUnauthenticated }
 
+// Whatever the order in which calls end, no more than a quarter of them have failed.
+func TestShareOfFailuresIsNeverOverrated(t *testing.T) {
+	for range 100 {
+		p := breaker.New(breaker.Config{FailureRatio: 0.26, ConsecutiveFailures: 1 << 30, Window: time.Hour})
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				for range 10 {
+					_ = repeat(t, 3, p, succeed)
+					_ = p.Do(t.Context(), orders, fail)
+				}
+			})
+		}
+		wg.Wait()
+		if got := p.State(orders.Key); got != breaker.Closed {
+			t.Fatalf("state is %v with a quarter of failures, want %v", got, breaker.Closed)
+		}
+	}
+}
+
 // Callers come and go while keys are forgotten all the time, for the race
 // detector.
 func TestConcurrentUse(t *testing.T) {

@@ -69,8 +69,11 @@ func (t *tally) newGauge(config *Config, ratio float64, reason string) *gauge {
 	g.machine = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		Timeout: forever, // It is not used again once it has tripped.
 		ReadyToTrip: func(gobreaker.Counts) bool {
+			// The bad ones first: calls that end meanwhile make the share smaller then, and
+			// those of them that are bad ask here themselves.
 			slot := t.clock.Slot()
-			calls, bad := t.calls.Sum(slot), g.bad.Sum(slot)
+			bad := g.bad.Sum(slot)
+			calls := t.calls.Sum(slot)
 			switch {
 			case g.inRow > 0 && g.row.Load() >= g.inRow:
 				g.reason.Store(&inARow)
