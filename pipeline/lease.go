@@ -23,11 +23,26 @@ type lease struct {
 	standard atomic.Pointer[leased]
 }
 
-// A leased context is a standard one that others end.
+// A leased context is a standard one that ends with that of the caller.
 type leased struct {
 	context.Context
-	end         context.CancelCauseFunc
-	leave, free func() bool // stop watching the caller, and the policies
+	end  context.CancelCauseFunc
+	free func() bool // stops watching the policies
+}
+
+// A view is the context of the caller, and of the policies only the values.
+type view struct {
+	context.Context // of the caller
+	values          context.Context
+}
+
+// Value asks the caller for what only he has: package context finds by it what to end
+// together with him.
+func (v view) Value(key any) any {
+	if value := v.values.Value(key); value != nil {
+		return value
+	}
+	return v.Context.Value(key)
 }
 
 func newLease(ctx, caller context.Context) (context.Context, *lease) {
@@ -74,31 +89,34 @@ func (l *lease) made() *leased {
 	if s := l.standard.Load(); s != nil {
 		return s
 	}
-	s := &leased{leave: nothing, free: nothing}
-	s.Context, s.end = context.WithCancelCause(context.WithoutCancel(l.Context))
+	s := &leased{free: nothing}
+	s.Context, s.end = context.WithCancelCause(view{l.caller, context.WithoutCancel(l.Context)})
 	switch {
 	case l.over:
 		s.end(nil)
-	case l.free:
-		s.leave = s.endWith(l.caller)
-	default:
-		s.leave, s.free = s.endWith(l.caller), s.endWith(l.Context)
+	case !l.free:
+		s.free = l.endWithPolicies(s)
 	}
 	l.standard.Store(s)
 	return s
 }
 
-// endWith has s end when ctx does, until stop is called, which fails if that has
-// happened.
-func (s *leased) endWith(ctx context.Context) (stop func() bool) {
+// endWithPolicies has s end when the policies' context does, until stop is called, which
+// fails if that has happened. If the caller's has, s ends with that, and for its reason.
+func (l *lease) endWithPolicies(s *leased) (stop func() bool) {
+	end := func() {
+		if l.caller.Err() == nil {
+			s.end(context.Cause(l.Context))
+		}
+	}
 	switch {
-	case ctx.Err() != nil:
-		s.end(context.Cause(ctx))
+	case l.Context.Err() != nil:
+		end()
 		return func() bool { return false }
-	case ctx.Done() == nil:
+	case l.Context.Done() == nil:
 		return nothing
 	default:
-		return context.AfterFunc(ctx, func() { s.end(context.Cause(ctx)) })
+		return context.AfterFunc(l.Context, end)
 	}
 }
 
@@ -122,7 +140,6 @@ func (l *lease) release() {
 	defer l.mu.Unlock()
 	l.over, l.free = true, true
 	if s := l.standard.Load(); s != nil {
-		s.leave()
 		s.free()
 		s.end(nil)
 	}

@@ -96,6 +96,28 @@ func TestReadingIsGovernedByTheCallerAlone(t *testing.T) {
 	}
 }
 
+// A reader of HTTP/2 is told what the context of its request ended with, not why.
+func TestReadingEndsAsTheCallersContextDoes(t *testing.T) {
+	for name, ask := range asks {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				caller, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+				defer cancel()
+				ctx, response, err := sent(caller, t, func(ctx context.Context) error { ask(ctx); return nil })
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = response.Body.Close() }()
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				if ctx.Err() != context.DeadlineExceeded || context.Cause(ctx) != context.DeadlineExceeded {
+					t.Errorf("Err(), Cause() = %v, %v, want those of the caller's deadline", ctx.Err(), context.Cause(ctx))
+				}
+			})
+		})
+	}
+}
+
 func TestContextOfARequestEndsWithItsBody(t *testing.T) {
 	for name, ask := range asks {
 		t.Run(name, func(t *testing.T) {
