@@ -50,10 +50,12 @@ func (d *deadline) Err() error {
 // Value has contexts that are derived from d hang on the standard one, which tells
 // them of its end without a goroutine.
 func (d *deadline) Value(key any) any {
-	if t := d.timed.Load(); t != nil && t != ended {
-		return t.Value(key)
+	if t := d.timed.Load(); t != nil {
+		if value := t.Value(key); value != nil {
+			return value
+		}
 	}
-	return d.Context.Value(key)
+	return d.Context.Value(key) // which ended does not know
 }
 
 // standard returns the standard context that d now is.

@@ -3,6 +3,7 @@ package timeout_test
 import (
 	"context"
 	"errors"
+	"io"
 	"runtime"
 	"sync"
 	"testing"
@@ -112,10 +113,12 @@ func TestContextIsOverWhenTheCallIs(t *testing.T) {
 	} {
 		type key struct{}
 		var kept context.Context
-		within(context.WithValue(t.Context(), key{}, "value"), func(ctx context.Context) {
+		caller, leave := context.WithCancelCause(context.WithValue(t.Context(), key{}, "value"))
+		within(caller, func(ctx context.Context) {
 			first(ctx)
 			kept = ctx
 		})
+		leave(io.EOF) // which comes too late to be why
 		<-kept.Done()
 		child, cancel := context.WithCancel(kept)
 		<-child.Done()
