@@ -25,6 +25,28 @@ func (throttled) NoEffect() bool      { return true }
 func (throttled) Final() bool         { return true }
 func (throttled) ErrorType() string   { return "quota" }
 
+// An eofError is io.EOF to those who ask by Is, and a lateError a timeout to those who ask by As.
+type (
+	eofError  struct{ error }
+	lateError struct{ error }
+)
+
+func (eofError) Is(target error) bool { return target == io.EOF }
+
+func (lateError) As(target any) bool {
+	t, ok := target.(*interface {
+		error
+		Timeout() bool
+	})
+	if ok {
+		*t = os.ErrDeadlineExceeded.(interface {
+			error
+			Timeout() bool
+		})
+	}
+	return ok
+}
+
 func TestClassOf(t *testing.T) {
 	_, malformed := url.Parse("http://[::1")
 	tests := []struct {
@@ -64,6 +86,17 @@ func TestClassOf(t *testing.T) {
 		{"dial of a missing socket", &net.OpError{Op: "dial", Err: syscall.ENOENT}, policy.NotSent, "connect", true},
 		{"one of several not sent", errors.Join(io.ErrUnexpectedEOF, syscall.ECONNREFUSED), policy.Transient, "eof", false},
 		{"several not sent", errors.Join(&net.DNSError{}, &os.SyscallError{Syscall: "connect", Err: syscall.ECONNREFUSED}), policy.NotSent, "connect", true},
+		{"exists", fs.ErrExist, policy.Permanent, "_OTHER", false},
+		{"no permission", fs.ErrPermission, policy.Permanent, "_OTHER", false},
+		{"invalid", fs.ErrInvalid, policy.Permanent, "_OTHER", false},
+		{"EOF to those who ask", eofError{errors.New("end")}, policy.Transient, "eof", false},
+		{"timeout to those who ask", lateError{errors.New("late")}, policy.Transient, "timeout", false},
+		{"unknown certificate", &tls.CertificateVerificationError{Err: errors.New("unknown")}, policy.Permanent, "tls", false},
+		{"unknown authority", x509.UnknownAuthorityError{}, policy.Permanent, "tls", false},
+		{"other host", x509.HostnameError{Certificate: new(x509.Certificate)}, policy.Permanent, "tls", false},
+		{"invalid certificate", x509.CertificateInvalidError{}, policy.Permanent, "tls", false},
+		{"malformed escape", url.EscapeError("%"), policy.Permanent, "_OTHER", false},
+		{"malformed host", url.InvalidHostError(" "), policy.Permanent, "_OTHER", false},
 		{"unsupported", errors.ErrUnsupported, policy.Permanent, "_OTHER", false},
 		{"malformed URL", malformed, policy.Permanent, "_OTHER", false},
 		{"URL error of a refused connection", &url.Error{Op: "Get", URL: "http://localhost", Err: syscall.ECONNREFUSED}, policy.NotSent, "connect", true},

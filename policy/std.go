@@ -59,8 +59,8 @@ func ordinary(err error) bool {
 		}
 		switch err.(type) { //nolint:errorlint // One error of a tree.
 		case interface{ Is(error) bool }, interface{ As(any) bool }, interface{ Timeout() bool }, interface{ Unwrap() []error },
-			*net.DNSError, *net.OpError, *tls.CertificateVerificationError, tls.RecordHeaderError, tls.AlertError,
-			x509.UnknownAuthorityError, x509.HostnameError, x509.CertificateInvalidError, *url.Error, url.EscapeError, url.InvalidHostError:
+			*tls.CertificateVerificationError, tls.RecordHeaderError, tls.AlertError,
+			x509.UnknownAuthorityError, x509.HostnameError, x509.CertificateInvalidError, url.EscapeError, url.InvalidHostError:
 			return false
 		}
 		err = errors.Unwrap(err)
