@@ -62,6 +62,10 @@ func (f *Failure) RetryAfter() (time.Duration, bool) { return f.retryAfter, f.re
 // ErrorType returns the kind of the error, see [policy.ErrorType].
 func (f *Failure) ErrorType() string { return f.errorType }
 
+// NoEffect returns false, whatever the class: an attempt before, or a step, may have taken
+// effect. See [policy.NoEffect].
+func (f *Failure) NoEffect() bool { return false }
+
 // GivenUp returns the failure of a step that was tried for as long as given, and
 // will not be tried again: it is permanent. It is for engines.
 func (f *Failure) GivenUp(after time.Duration) *Failure {

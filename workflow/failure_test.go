@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/policy"
+	"github.com/evenkeel-go/evenkeel/retry"
 	"github.com/evenkeel-go/evenkeel/workflow"
 )
 
@@ -48,6 +49,18 @@ func TestFailureKeepsWhatPoliciesAskFor(t *testing.T) {
 	}
 	if workflow.NewFailure("charge", nil) != nil {
 		t.Error("NewFailure() of no error is not nil")
+	}
+}
+
+// A budget refuses what may have taken effect, and a circuit an attempt that others came before.
+func TestFailureMayHaveTakenEffect(t *testing.T) {
+	for _, err := range []error{
+		&retry.Error{Attempts: 1, Reason: retry.ReasonBudget, Err: errors.New("reset")},
+		policy.WithClass(errors.New("open"), policy.Rejected),
+	} {
+		if f := workflow.NewFailure("charge", err); policy.NoEffect(f) || policy.ClassOf(f) != policy.Rejected {
+			t.Errorf("failure %v of class %v certainly took no effect, want that to be unknown", f, f.Class())
+		}
 	}
 }
 
