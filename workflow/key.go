@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/url"
 	"strconv"
-
-	"github.com/evenkeel-go/evenkeel/pipeline"
 )
 
 // Key returns what tells the step under way from all others: the names of its flow
@@ -14,13 +12,18 @@ import (
 // tell the same request from another one of the same content. It consists of
 // characters that a header may have. Outside of a step it is "".
 //
-// HTTP requests through [pipeline.Pipeline.Transport] carry it as their
-// Idempotency-Key.
-func Key(ctx context.Context) string { return pipeline.IdempotencyKey(ctx) }
+// HTTP requests of the step's function through [pipeline.Pipeline.Transport] carry it as
+// their Idempotency-Key.
+func Key(ctx context.Context) string {
+	key, _ := ctx.Value(stepKey{}).(string)
+	return key
+}
+
+type stepKey struct{}
 
 // WithKey returns a context whose [Key] is that of the step with the given ordinal,
 // counted from 1, of a run. It is for engines.
 func WithKey(ctx context.Context, flow, id string, ordinal int) context.Context {
 	key := url.PathEscape(flow) + "/" + url.PathEscape(id) + "/" + strconv.Itoa(ordinal)
-	return pipeline.WithIdempotencyKey(ctx, key)
+	return context.WithValue(ctx, stepKey{}, key)
 }

@@ -80,10 +80,14 @@ func (s Step[In, Out]) carryOut(ctx context.Context, input json.RawMessage) (jso
 }
 
 func (s Step[In, Out]) send(ctx context.Context, in In) (Out, error) {
-	if s.pipeline == nil {
-		return s.fn(ctx, in)
+	fn := func(ctx context.Context) (Out, error) {
+		// Not further out: the requests of policies, such as for a token, are others.
+		return s.fn(pipeline.WithIdempotencyKey(ctx, Key(ctx)), in)
 	}
-	return pipeline.Run(ctx, s.pipeline, s.name, func(ctx context.Context) (Out, error) { return s.fn(ctx, in) })
+	if s.pipeline == nil {
+		return fn(ctx)
+	}
+	return pipeline.Run(ctx, s.pipeline, s.name, fn)
 }
 
 func (s Step[In, Out]) validate() error {
