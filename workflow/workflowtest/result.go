@@ -164,15 +164,21 @@ func outlivesCaller(t *testing.T, e workflow.Engine) {
 	on(t, e, flow)
 	ctx, leave := context.WithCancelCause(t.Context())
 	defer leave(nil)
-	var caller sync.WaitGroup
-	caller.Go(func() {
-		if _, err := flow.Run(ctx, e, id, 21); !errors.Is(err, left) {
-			t.Errorf("Run() = %v when the caller leaves, want %v", err, left)
-		}
-	})
+	returned := make(chan error, 1)
+	go func() {
+		_, err := flow.Run(ctx, e, id, 21)
+		returned <- err
+	}()
 	g.await(t)
 	leave(left)
-	caller.Wait()
+	select {
+	case err := <-returned:
+		if !errors.Is(err, left) {
+			t.Errorf("Run() = %v when the caller leaves, want %v", err, left)
+		}
+	case <-time.After(patience / 12):
+		t.Error("Run() does not return when the caller leaves")
+	}
 	close(g.open)
 	wants(t, e, flow, id, 21, 42)
 	if got := g.calls.Load(); got != 1 {
