@@ -380,3 +380,79 @@ func edit(t *testing.T, path string, change func(tx *bolt.Tx) error) {
 		t.Fatal(err)
 	}
 }
+
+// A delay goes on where it was, and a step is given up when it was to be, whatever the
+// number of processes.
+func TestDelaysOutlastTheEngine(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		keep bool // the engine is not closed
+	}{{"one engine", true}, {"many engines", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var at []string
+				start := time.Now()
+				step := workflow.NewStep("step", nil, func(context.Context, int) (int, error) {
+					if at = append(at, time.Since(start).String()); len(at) == 2 {
+						return 0, busy{}
+					}
+					return 0, errors.New("down")
+				})
+				flow, path := workflow.NewFlow("flow", step.Do, step), newPath(t)
+				config := journal.Config{Retry: workflow.Retry{GiveUpAfter: time.Hour}}
+				e := open(t, path, config, flow)
+				var err error
+				for done := false; !done; {
+					ctx, cancel := context.WithTimeout(t.Context(), 17*time.Minute)
+					if _, err = flow.Run(ctx, e, "1", 1); !errors.Is(err, context.DeadlineExceeded) {
+						done = true
+					}
+					cancel()
+					if !done && !tt.keep {
+						e.Close()
+						time.Sleep(time.Second)
+						e = open(t, path, config, flow)
+					}
+				}
+				if got, want := strings.Join(at, " "), "0s 1m0s 31m0s 33m0s 37m0s 45m0s"; got != want {
+					t.Errorf("attempts began after %s, want %s", got, want)
+				}
+				const want = `workflow: run "1" of "flow": step "step": down (given up after 45m0s)`
+				if err.Error() != want || !workflow.IsPermanent(err) {
+					t.Errorf("Run() = %v, want %s", err, want)
+				}
+			})
+		})
+	}
+}
+
+// busy is an error that says when to come back.
+type busy struct{}
+
+func (busy) Error() string                     { return "busy" }
+func (busy) RetryAfter() (time.Duration, bool) { return 30 * time.Minute, true }
+
+// Runs that are committed together do not fail together: here one has an id that is too
+// long for the database.
+func TestOneBadWriteIsNoHarmToOthers(t *testing.T) {
+	var steps atomic.Int32
+	flow := quadruple(&steps)
+	e := open(t, newPath(t), journal.Config{}, flow)
+	var callers sync.WaitGroup
+	for n := range 200 {
+		callers.Go(func() {
+			if n%10 == 0 {
+				out, err := e.Run(t.Context(), "quadruple", fmt.Sprint(n, strings.Repeat("x", 40_000)), json.RawMessage("1"))
+				if err == nil || !strings.Contains(err.Error(), "key too large") {
+					t.Errorf("Run() with a long id = %s, %v, want that the key is too large", out, err)
+				}
+				return
+			}
+			wants(t, e, flow, fmt.Sprint(n), n, 4*n)
+		})
+	}
+	callers.Wait()
+	if got := steps.Load(); got != 360 {
+		t.Errorf("%d steps were carried out, want 360", got)
+	}
+}
