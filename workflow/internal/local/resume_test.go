@@ -70,6 +70,11 @@ func TestRunResumes(t *testing.T) {
 		j.want(t, "a", "b")
 
 		second := open(t, store, local.Config{}, after)
+		if _, err := after.Run(t.Context(), second, "1", 1); !errors.Is(err, workflow.ErrConflict) {
+			t.Errorf("Run() with another input = %v, want ErrConflict", err)
+		}
+		synctest.Wait()
+		j.want(t)
 		var callers sync.WaitGroup
 		for i := range 20 {
 			callers.Go(func() {
@@ -81,6 +86,45 @@ func TestRunResumes(t *testing.T) {
 		}
 		callers.Wait()
 		j.want(t, "b")
+	})
+}
+
+// A store whose Load waits, once it is told to.
+type slow struct {
+	*local.Memory
+	load chan struct{}
+}
+
+func (s slow) Load(key local.Key) (*local.Record, error) {
+	<-s.load
+	return s.Memory.Load(key)
+}
+
+// Who joins a caller with another input is not refused with him.
+func TestRunOutlastsAnothersConflict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		store := local.NewMemory(time.Hour)
+		a, hanging := j.step("a"), j.does("a", blocks)
+		before, after := sequence("a", &hanging), sequence("a", &a)
+		first := open(t, store, local.Config{}, before)
+		go func() { _, _ = before.Run(t.Context(), first, "1", 0) }()
+		synctest.Wait()
+		first.Close()
+
+		loading := slow{store, make(chan struct{})}
+		second := open(t, loading, local.Config{}, after)
+		var callers sync.WaitGroup
+		callers.Go(func() {
+			if _, err := after.Run(t.Context(), second, "1", 1); !errors.Is(err, workflow.ErrConflict) {
+				t.Errorf("Run() with another input = %v, want ErrConflict", err)
+			}
+		})
+		synctest.Wait()
+		callers.Go(func() { wants(t, second, after, 1) })
+		synctest.Wait()
+		close(loading.load)
+		callers.Wait()
 	})
 }
 
@@ -140,6 +184,9 @@ func TestSleepsOutlastTheEngine(t *testing.T) {
 		time.Sleep(20 * time.Minute)
 		if s := status(t, first); s.State != workflow.Waiting || s.Next.Sub(start) != time.Hour || s.Step != "" || !s.Begun.Equal(start) {
 			t.Errorf("Runs() = %+v, want one that sleeps until an hour has passed", s)
+		}
+		if r, err := store.Load(local.Key{Flow: "sleeper", ID: "1"}); err != nil || len(r.Entries) != 2 {
+			t.Errorf("the record is %+v, %v, want the sleep to be in it", r, err)
 		}
 		first.Close()
 		time.Sleep(20 * time.Minute)

@@ -67,7 +67,7 @@ func TestDelays(t *testing.T) {
 							done <- true
 						}()
 						if restarts {
-							time.Sleep(30 * time.Second)
+							time.Sleep(37 * time.Second) // never when an attempt begins
 							e.Close()
 						}
 						<-done
@@ -106,9 +106,13 @@ func TestRunsTellOfRetries(t *testing.T) {
 			return errDown
 		})
 		flow := sequence("f", &s)
-		e := open(t, local.NewMemory(time.Hour), local.Config{}, flow)
+		store := local.NewMemory(time.Hour)
+		e := open(t, store, local.Config{}, flow)
 		go func() { _, _ = flow.Run(t.Context(), e, "1", 0) }()
 		time.Sleep(90 * time.Second)
+		if r, err := store.Load(local.Key{Flow: "f", ID: "1"}); err != nil || len(r.Entries) != 1 || r.Entries[0].Attempts != 2 {
+			t.Errorf("the record is %+v, %v, want both attempts to be in it", r, err)
+		}
 		got := status(t, e)
 		if got.State != workflow.Waiting || got.Step != "s" || got.Attempts != 2 || got.Next.Sub(start) != 3*time.Minute || got.Err == nil || got.Err.Error() != `step "s": down` {
 			t.Errorf("Runs() = %+v, want one that waits for attempt 3 of s at 3m, as it is down", got)

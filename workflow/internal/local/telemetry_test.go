@@ -62,9 +62,11 @@ func trace(t *testing.T) []sdktrace.ReadOnlySpan {
 		caller.End()
 
 		second := open(t, store, config, flow, broken)
-		if err := second.Resume(t.Context()); err != nil {
+		ctx, start := tp.Tracer("").Start(t.Context(), "the start")
+		if err := second.Resume(ctx); err != nil {
 			t.Error(err)
 		}
+		start.End()
 		synctest.Wait()
 		_, _ = flow.Run(ctx, second, "17", 1)
 		_, _ = broken.Run(t.Context(), second, "18", 1)
@@ -86,6 +88,7 @@ func TestTrace(t *testing.T) {
       reserve
     step charge attempt=1 flow=place-order id=17 ordinal=2 step=charge
       charge
+the start
 flow place-order flow=place-order id=17 resumed=true ↪ flow place-order
   step charge attempt=1 flow=place-order id=17 ordinal=2 step=charge
     charge
@@ -152,7 +155,7 @@ func TestTelemetryIsDocumented(t *testing.T) {
 	kinds := map[attribute.Type]string{attribute.STRING: "string", attribute.INT64: "int", attribute.BOOL: "boolean"}
 	for _, span := range trace(t) {
 		group, name, ok := strings.Cut(span.Name(), " ")
-		if !ok || name == "/orders" {
+		if !ok || name == "/orders" || name == "start" {
 			continue
 		}
 		found[fmt.Sprintf("%s {%s}", group, group)] = true
