@@ -7,15 +7,18 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/evenkeel-go/evenkeel/workflow"
 )
 
 // A run is a flight to its flow.
 type run struct {
 	*flight
-	ctx     context.Context // with the flow's span
-	ordinal int             // of the last step or sleep
-	err     error           // what ended the run for now
+	ctx     context.Context // with span
+	span    trace.Span
+	ordinal int   // of the last step or sleep
+	err     error // what ended the run for now
 
 	unsaved bool // whether the record has entries that are not saved
 	from    int  // the first of them

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/evenkeel-go/evenkeel/policy"
 )
@@ -42,8 +43,12 @@ func (f *flight) startSpan(resumed bool) (context.Context, trace.Span) {
 	return ctx, span
 }
 
-// startStepSpan starts the span of an attempt of a step.
+// startStepSpan starts the span of an attempt of a step. Below a run that is not recorded
+// there is none.
 func (r *run) startStepSpan(e *Entry) (context.Context, trace.Span) {
+	if !r.span.IsRecording() {
+		return r.ctx, noop.Span{}
+	}
 	ctx, span := r.engine.tracer.Start(r.ctx, "step "+e.Step)
 	if span.IsRecording() {
 		span.SetAttributes(
