@@ -98,11 +98,7 @@ func open(path string, config Config) (*Engine, error) {
 		return nil, err
 	}
 	s := newStore(f, keep)
-	engine, err := local.New(s, local.Config{Retry: config.Retry, TracerProvider: config.TracerProvider})
-	if err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	return &Engine{engine, s}, nil
+	return &Engine{local.New(s, local.Config{Retry: config.Retry, TracerProvider: config.TracerProvider}), s}, nil
 }
 
 // Register implements [workflow.Engine]. It comes before Resume.
@@ -125,7 +121,8 @@ func (e *Engine) Run(ctx context.Context, flow, id string, in json.RawMessage) (
 // contexts of steps have the values of ctx.
 //
 // It is called after all flows have been registered, and may be called again, for instance
-// after a disk was full.
+// after a disk was full. All runs go on at the same time; what limits them are the bulkheads
+// of their pipelines.
 func (e *Engine) Resume(ctx context.Context) error { return e.local.Resume(ctx) }
 
 // Runs returns how all runs in the file are getting on, in the order of their flows and ids.

@@ -34,18 +34,14 @@ func Example() {
 		return receipt, err
 	}, reserve, charge, release)
 
-	engine, err := memory.New(memory.Config{})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	engine := memory.New(memory.Config{})
 	defer engine.Close()
 	if err := place.On(engine); err != nil {
 		fmt.Println(err)
 		return
 	}
 	for range 2 { // The second call returns what the first has come to.
-		_, err = place.Run(context.Background(), engine, "17", "three apples")
+		_, err := place.Run(context.Background(), engine, "17", "three apples")
 		fmt.Println(err)
 	}
 	// Output:

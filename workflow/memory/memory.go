@@ -1,7 +1,7 @@
 // Package memory has an engine for flows that need not survive the process, and for tests.
 //
-//	engine, err := memory.New(memory.Config{})
-//	err = Place.On(engine)
+//	engine := memory.New(memory.Config{})
+//	err := Place.On(engine)
 //	receipt, err := Place.Run(ctx, engine, order.ID, order)
 package memory
 
@@ -36,24 +36,33 @@ type Config struct {
 // with [New]. It is safe for concurrent use, and has no goroutines but those of runs that are
 // under way.
 type Engine struct {
-	local *local.Engine
+	config Config
+	local  *local.Engine
 }
 
-// New returns an engine that knows no flows yet. Its error says what is wrong with config.
-func New(config Config) (*Engine, error) {
-	keep := cmp.Or(config.KeepFinished, time.Hour)
-	if keep < 0 {
-		return nil, fmt.Errorf("memory: invalid KeepFinished %v: want more than 0", keep)
-	}
-	engine, err := local.New(local.NewMemory(keep), local.Config{Retry: config.Retry, TracerProvider: config.TracerProvider})
-	if err != nil {
-		return nil, fmt.Errorf("memory: %w", err)
-	}
-	return &Engine{engine}, nil
+// New returns an engine that knows no flows yet.
+func New(config Config) *Engine {
+	config.KeepFinished = cmp.Or(config.KeepFinished, time.Hour)
+	store := local.NewMemory(config.KeepFinished)
+	return &Engine{config, local.New(store, local.Config{Retry: config.Retry, TracerProvider: config.TracerProvider})}
 }
 
-// Register implements [workflow.Engine].
+// Validate reports what is wrong with the engine's configuration.
+func (e *Engine) Validate() error {
+	if e.config.KeepFinished < 0 {
+		return fmt.Errorf("memory: invalid KeepFinished %v: want more than 0", e.config.KeepFinished)
+	}
+	if err := e.config.Retry.Validate(); err != nil {
+		return fmt.Errorf("memory: retry: %w", err)
+	}
+	return nil
+}
+
+// Register implements [workflow.Engine]. It reports what is wrong with the engine, too.
 func (e *Engine) Register(flow string, fn workflow.FlowFunc, steps map[string]workflow.StepFunc) error {
+	if err := e.Validate(); err != nil {
+		return err
+	}
 	return e.local.Register(flow, fn, steps)
 }
 

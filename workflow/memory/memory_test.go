@@ -3,6 +3,7 @@ package memory_test
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,10 +16,7 @@ import (
 
 func newEngine(t testing.TB, config memory.Config) *memory.Engine {
 	t.Helper()
-	engine, err := memory.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	engine := memory.New(config)
 	t.Cleanup(func() { _ = engine.Close() })
 	return engine
 }
@@ -64,16 +62,21 @@ func TestResultsAreKeptForAWhile(t *testing.T) {
 	})
 }
 
-func TestNewRefusesNonsense(t *testing.T) {
+func TestValidate(t *testing.T) {
+	flow := workflow.NewFlow("flow", func(_ workflow.Run, n int) (int, error) { return n, nil })
 	for _, tt := range []struct {
 		config memory.Config
 		want   string
 	}{
+		{memory.Config{}, ""},
 		{memory.Config{KeepFinished: -1}, "memory: invalid KeepFinished -1ns: want more than 0"},
 		{memory.Config{Retry: workflow.Retry{MaxInterval: -1}}, "memory: retry: invalid MaxInterval -1ns: want at least InitialInterval, 1m0s"},
 	} {
-		if _, err := memory.New(tt.config); err == nil || err.Error() != tt.want {
-			t.Errorf("New() = %v, want %s", err, tt.want)
+		engine := newEngine(t, tt.config)
+		for _, err := range []error{engine.Validate(), flow.On(engine)} {
+			if (err == nil) != (tt.want == "") || err != nil && !strings.HasSuffix(err.Error(), tt.want) {
+				t.Errorf("Validate() or On() = %v, want %q", err, tt.want)
+			}
 		}
 	}
 }

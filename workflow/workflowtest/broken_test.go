@@ -210,10 +210,7 @@ func TestEngine(t *testing.T) { run(t, engine{}) }
 
 func run(t *testing.T, e engine) {
 	workflowtest.Run(t, func(t *testing.T) workflow.Engine {
-		sound, err := memory.New(memory.Config{Retry: workflowtest.Retry()})
-		if err != nil {
-			t.Fatal(err)
-		}
+		sound := memory.New(memory.Config{Retry: workflowtest.Retry()})
 		t.Cleanup(func() { _ = sound.Close() })
 		broken := e
 		broken.Engine = sound

@@ -2,10 +2,7 @@
 //
 //	func TestConformance(t *testing.T) {
 //		workflowtest.Run(t, func(t *testing.T) workflow.Engine {
-//			engine, err := memory.New(memory.Config{Retry: workflowtest.Retry()})
-//			if err != nil {
-//				t.Fatal(err)
-//			}
+//			engine := memory.New(memory.Config{Retry: workflowtest.Retry()})
 //			t.Cleanup(func() { _ = engine.Close() })
 //			return engine
 //		})

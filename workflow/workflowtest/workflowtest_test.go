@@ -12,10 +12,7 @@ func ExampleRun() {
 	// In a file whose name ends in _test.go:
 	test := func(t *testing.T) {
 		workflowtest.Run(t, func(t *testing.T) workflow.Engine {
-			engine, err := memory.New(memory.Config{Retry: workflowtest.Retry()})
-			if err != nil {
-				t.Fatal(err)
-			}
+			engine := memory.New(memory.Config{Retry: workflowtest.Retry()})
 			t.Cleanup(func() { _ = engine.Close() })
 			return engine
 		})

@@ -46,12 +46,8 @@ type flow struct {
 	steps map[string]workflow.StepFunc
 }
 
-// New returns an engine whose runs are recorded in store. Its error says what is wrong with
-// config.
-func New(store Store, config Config) (*Engine, error) {
-	if err := config.Retry.Validate(); err != nil {
-		return nil, fmt.Errorf("retry: %w", err)
-	}
+// New returns an engine whose runs are recorded in store. The config has to be valid.
+func New(store Store, config Config) *Engine {
 	return &Engine{
 		store:   store,
 		retry:   config.Retry,
@@ -59,7 +55,7 @@ func New(store Store, config Config) (*Engine, error) {
 		flows:   make(map[string]flow),
 		flights: make(map[Key]*flight),
 		stuck:   make(map[Key]error),
-	}, nil
+	}
 }
 
 // Register implements [workflow.Engine].

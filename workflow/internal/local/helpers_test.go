@@ -16,10 +16,7 @@ import (
 // open returns an engine on a store that may have runs of engines that were closed.
 func open(t *testing.T, store local.Store, config local.Config, flows ...flow) *local.Engine {
 	t.Helper()
-	e, err := local.New(store, config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := local.New(store, config)
 	t.Cleanup(e.Close)
 	for _, f := range flows {
 		if err := f.On(e); err != nil {
