@@ -34,10 +34,11 @@ func parseRunKey(run []byte) (local.Key, error) {
 	flow, id, ok := strings.Cut(string(run), "/")
 	name, err1 := url.PathUnescape(flow)
 	value, err2 := url.PathUnescape(id)
-	if !ok || err1 != nil || err2 != nil {
+	key := local.Key{Flow: name, ID: value}
+	if !ok || err1 != nil || err2 != nil || !bytes.Equal(runKey(key), run) {
 		return local.Key{}, fmt.Errorf("%w: a run has key %.300q", ErrDamaged, run)
 	}
-	return local.Key{Flow: name, ID: value}, nil
+	return key, nil
 }
 
 // recordKey returns the key of a record of a run.

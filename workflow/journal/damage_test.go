@@ -3,6 +3,7 @@ package journal_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -92,24 +93,24 @@ func TestDamageIsReported(t *testing.T) {
 		do     func(file []byte) []byte
 	}{
 		{"none", 1, func(file []byte) []byte { return file }},
-		{"a bit", 150, func(file []byte) []byte {
+		{"a bit", 100, func(file []byte) []byte {
 			file[rand.N(len(file))] ^= 1 << rand.N(8)
 			return file
 		}},
-		{"a byte at the beginning of a page", 150, func(file []byte) []byte {
+		{"a byte at the beginning of a page", 100, func(file []byte) []byte {
 			page := rand.N(len(file) / os.Getpagesize())
 			file[page*os.Getpagesize()+rand.N(96)] ^= byte(1 + rand.N(255))
 			return file
 		}},
-		{"a sector of zeros", 50, func(file []byte) []byte {
+		{"a sector of zeros", 30, func(file []byte) []byte {
 			clear(file[rand.N(len(file)/512)*512:][:512])
 			return file
 		}},
-		{"a sector of another place", 50, func(file []byte) []byte {
+		{"a sector of another place", 30, func(file []byte) []byte {
 			copy(file[rand.N(len(file)/512)*512:][:512], file[rand.N(len(file)/512)*512:])
 			return file
 		}},
-		{"a missing end", 50, func(file []byte) []byte { return file[:rand.N(len(file))] }},
+		{"a missing end", 30, func(file []byte) []byte { return file[:rand.N(len(file))] }},
 	} {
 		t.Run(damage.name, func(t *testing.T) {
 			var seen tally
@@ -280,5 +281,70 @@ func TestMissingRecordsAreReported(t *testing.T) {
 		if _, err := journal.Open(path, journal.Config{}); err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), path) {
 			t.Errorf("Open() without %s of %s = %v, want %s", tt.key, tt.bucket, err, tt.want)
 		}
+	}
+}
+
+// What the database would not notice before it has overwritten something.
+func TestPagesThatAreUsedTwiceAreReported(t *testing.T) {
+	file, size := intact(t), os.Getpagesize()
+	number := binary.NativeEndian
+	newest := file[16:]
+	if other := file[size+16:]; number.Uint64(other[48:]) > number.Uint64(newest[48:]) {
+		newest = other
+	}
+	root, free := number.Uint64(newest[16:]), int(number.Uint64(newest[32:]))
+	refused := func(file []byte) error {
+		path := newPath(t)
+		if err := os.WriteFile(path, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		e, err := journal.Open(path, journal.Config{})
+		if err == nil {
+			e.Close()
+		}
+		return err
+	}
+
+	damaged := bytes.Clone(file)
+	list := damaged[free*size:]
+	number.PutUint16(list[10:], max(1, number.Uint16(list[10:])))
+	number.PutUint64(list[16:], root)
+	if err := refused(damaged); err == nil || !strings.HasSuffix(err.Error(), fmt.Sprintf("page %d is said to be free", root)) {
+		t.Errorf("Open() = %v, want that page %d is said to be free", err, root)
+	}
+
+	var errs []error
+	for page := 2; page < len(file)/size; page++ {
+		damaged := bytes.Clone(file)
+		if flags := number.Uint16(damaged[page*size+8:]); flags == 1 || flags == 2 {
+			number.PutUint32(damaged[page*size+12:], 1) // It reaches into the next one.
+			errs = append(errs, refused(damaged))
+		}
+	}
+	if err := errors.Join(errs...); err == nil || !strings.Contains(err.Error(), "it is used twice") {
+		t.Errorf("Open() = %v, want that pages are used twice", err)
+	}
+}
+
+// Names that are written in another way than they should be are not found again.
+func TestOddKeysAreReported(t *testing.T) {
+	path := newPath(t)
+	if err := os.WriteFile(path, intact(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, path, func(tx *bolt.Tx) error {
+		key := []byte("halfway/%6frder\x00\x00\x00\x00\x00")
+		index := []byte("\x00\x00\x00\x00\x00\x00\x00\x01halfway/%6frder")
+		end := []byte("halfway/%6frder\x00\xff\xff\xff\xff")
+		runs := tx.Bucket([]byte("runs"))
+		return errors.Join(runs.Put(key, key), runs.Put(end, end), tx.Bucket([]byte("finished")).Put(index, nil))
+	})
+	e := open(t, path, journal.Config{})
+	var odd error
+	for _, err := range e.Runs(t.Context()) {
+		odd = errors.Join(odd, err)
+	}
+	if !errors.Is(odd, journal.ErrDamaged) || !strings.Contains(odd.Error(), `a run has key "halfway/%6frder"`) {
+		t.Errorf("Runs() = %v, want that a run has a key that it should not have", odd)
 	}
 }
