@@ -73,8 +73,8 @@ type Engine struct {
 // Open returns an engine on the file of the given path, which it creates if there is none.
 // It knows no flows yet. The engine is to be closed.
 //
-// The structure of the whole file is checked, which takes a second or so for each million
-// runs in it. If it is damaged, or if it is no journal, not even an empty one, the error
+// The structure of the whole file is checked, which takes a few seconds for each million runs
+// in it. If it is damaged, or if it is no journal, not even an empty one, the error
 // matches [ErrDamaged], and the file is left as it is. It matches [ErrInUse] if the file is
 // open already.
 func Open(path string, config Config) (*Engine, error) {
