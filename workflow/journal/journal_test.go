@@ -279,9 +279,11 @@ func TestFinishedRunsAreForgotten(t *testing.T) {
 		}
 		go func() { _, _ = sleeper.Run(t.Context(), e, "1", 1) }()
 		const many = 450 // more than are forgotten at a time
+		var callers sync.WaitGroup
 		for i := range many {
-			wants(t, e, flow, fmt.Sprint(i), i, 4*i)
+			callers.Go(func() { wants(t, e, flow, fmt.Sprint(i), i, 4*i) })
 		}
+		callers.Wait()
 		count := func(e *journal.Engine) (n int) {
 			for _, err := range e.Runs(t.Context()) {
 				if n++; err != nil {

@@ -38,7 +38,8 @@ func newFlight(ctx context.Context, e *Engine, key Key, flow flow) *flight {
 	}
 }
 
-// errNotStarted is that of flights whose first caller had another input than the run.
+// errNotStarted is that of flights whose first caller had another input than the run, or
+// wanted to resume one that is gone.
 var errNotStarted = errors.New("not started")
 
 // start has the run of the given input carried out, if it is not finished. If input is nil,

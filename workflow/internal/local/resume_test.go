@@ -228,6 +228,11 @@ func TestResumeReportsWhatItCannotStart(t *testing.T) {
 			synctest.Wait()
 		}
 		j.want(t, "hanging")
+		for s, err := range second.Runs(t.Context()) {
+			if isUnknown := s.Flow == "unknown"; err != nil || isUnknown != (s.State == workflow.Stuck) || isUnknown != errors.Is(s.Err, workflow.ErrUnknown) {
+				t.Errorf("Runs() = %+v, %v, want unknown to be stuck by ErrUnknown, and known to be at work", s, err)
+			}
+		}
 		second.Close()
 		if err := second.Resume(t.Context()); !errors.Is(err, workflow.ErrClosed) {
 			t.Errorf("Resume() of a closed engine = %v, want ErrClosed", err)

@@ -34,6 +34,7 @@ func (e *Engine) Resume(ctx context.Context) error {
 func (e *Engine) resume(ctx context.Context, key Key) error {
 	f, first, err := e.claim(ctx, key)
 	if err != nil {
+		e.strand(key, err)
 		return key.named(err)
 	}
 	if !first {
@@ -44,6 +45,13 @@ func (e *Engine) resume(ctx context.Context, key Key) error {
 		return key.named(f.err)
 	}
 	return nil
+}
+
+// strand takes down why a run cannot be resumed.
+func (e *Engine) strand(key Key, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stuck[key] = err
 }
 
 // Runs returns how all runs are getting on, in no particular order.
