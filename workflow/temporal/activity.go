@@ -41,9 +41,11 @@ func Activity[In, Out any](p *pipeline.Pipeline, fn func(context.Context, In) (O
 	return func(ctx context.Context, in In) (Out, error) {
 		info := activity.GetInfo(ctx)
 		name := info.ActivityType.Name
-		operation := func(ctx context.Context) (Out, error) { return fn(ctx, in) }
+		operation := func(ctx context.Context) (Out, error) {
+			// Not further out: the requests of policies, such as for a token, are others.
+			return fn(pipeline.WithIdempotencyKey(ctx, keyOf(info)), in)
+		}
 		out, err := attempt(ctx, func(ctx context.Context) (Out, error) {
-			ctx = pipeline.WithIdempotencyKey(ctx, keyOf(info))
 			if p == nil {
 				return operation(ctx)
 			}

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/evenkeel-go/evenkeel/pipeline"
 	"github.com/evenkeel-go/evenkeel/policy"
 	"github.com/evenkeel-go/evenkeel/workflow"
 	"github.com/evenkeel-go/evenkeel/workflow/memory"
@@ -167,18 +168,23 @@ var broken = map[string]struct {
 		return out, err
 	}}, "comes_back_when_it_is_told_to"},
 	"has no keys": {engine{step: func(ctx context.Context, step workflow.StepFunc, in json.RawMessage) (json.RawMessage, error) {
-		return step(pipeline.WithIdempotencyKey(ctx, ""), in)
+		return step(keyless{ctx}, in)
 	}}, "has_a_key_for_each_step"},
 	"has new keys": {engine{step: func(ctx context.Context, step workflow.StepFunc, in json.RawMessage) (json.RawMessage, error) {
-		return step(pipeline.WithIdempotencyKey(ctx, time.Now().String()), in)
+		return step(workflow.WithKey(ctx, "flow", time.Now().String(), 1), in)
 	}}, "has_a_key_for_each_step"},
 	"has one key for all runs": {engine{step: func(ctx context.Context, step workflow.StepFunc, in json.RawMessage) (json.RawMessage, error) {
-		key := workflow.Key(ctx)
-		return step(pipeline.WithIdempotencyKey(ctx, key[strings.LastIndex(key, "/"):]), in)
+		ordinal, _ := strconv.Atoi(path.Base(workflow.Key(ctx)))
+		return step(workflow.WithKey(ctx, "flow", "id", ordinal), in)
 	}}, "has_a_key_for_each_step"},
 	"does not sleep":      {engine{flow: func(r workflow.Run) workflow.Run { return sleepless{r} }}, "sleeps"},
 	"takes unknown steps": {engine{flow: func(r workflow.Run) workflow.Run { return lenient{r} }}, "knows_no_other_steps"},
 }
+
+// A keyless context has no values.
+type keyless struct{ context.Context }
+
+func (keyless) Value(any) any { return nil }
 
 const selected = "EVENKEEL_WORKFLOWTEST_BROKEN"
 
