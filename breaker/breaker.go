@@ -31,7 +31,7 @@ type Config struct {
 	// FailureRatio and SlowRatio. Default: 20.
 	MinCalls int `json:"min_calls" yaml:"min_calls"`
 
-	// Window is how far back calls count for the ratios. It rolls on by tenths.
+	// Window is how far back calls count for the ratios, from 10 ms. It rolls on by tenths.
 	// Default: 10 seconds.
 	Window time.Duration `json:"window" yaml:"window"`
 

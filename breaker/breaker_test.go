@@ -65,8 +65,8 @@ func TestValidate(t *testing.T) {
 		{breaker.Config{ConsecutiveFailures: -1}, []string{"invalid ConsecutiveFailures -1: want 1 to 2147483647"}},
 		{breaker.Config{Probes: -3}, []string{"invalid Probes -3: want 1 to 1000"}},
 		{breaker.Config{Probes: 1001}, []string{"invalid Probes 1001: want 1 to 1000"}},
-		{breaker.Config{Window: -time.Second}, []string{"invalid Window -1s: want 1ms to 720h0m0s"}},
-		{breaker.Config{Window: 10}, []string{"invalid Window 10ns: want 1ms to 720h0m0s"}},
+		{breaker.Config{Window: -time.Second}, []string{"invalid Window -1s: want 10ms to 720h0m0s"}},
+		{breaker.Config{Window: 10}, []string{"invalid Window 10ns: want 10ms to 720h0m0s"}},
 		{breaker.Config{OpenFor: 5}, []string{"invalid OpenFor 5ns: want 1ms to 720h0m0s"}},
 		{breaker.Config{OpenFor: -time.Second}, []string{"invalid OpenFor -1s: want 1ms to 720h0m0s"}},
 		{breaker.Config{MaxOpenFor: time.Second}, []string{"invalid MaxOpenFor 1s: want 5s to 720h0m0s"}},
@@ -77,7 +77,7 @@ func TestValidate(t *testing.T) {
 		{breaker.Config{SlowCall: 2}, []string{"invalid SlowCall 2ns: want 1µs to 720h0m0s"}},
 		{breaker.Config{FailureRatio: 2, Window: -1, Probes: -1}, []string{
 			"invalid FailureRatio 2: want more than 0 and at most 1",
-			"invalid Window -1ns: want 1ms to 720h0m0s",
+			"invalid Window -1ns: want 10ms to 720h0m0s",
 			"invalid Probes -1: want 1 to 1000",
 		}},
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/evenkeel-go/evenkeel/internal/rolling"
 )
 
 // Validate reports all that is wrong with the policy's configuration, or that
@@ -18,7 +20,7 @@ func (p *Policy) Validate() error {
 	return errors.Join(
 		checkRatio("FailureRatio", c.FailureRatio),
 		checkNumber("MinCalls", c.MinCalls, math.MaxInt32),
-		checkDuration("Window", c.Window, time.Millisecond),
+		checkDuration("Window", c.Window, rolling.Slots*time.Millisecond),
 		checkNumber("ConsecutiveFailures", c.ConsecutiveFailures, math.MaxInt32),
 		checkDuration("OpenFor", c.OpenFor, time.Millisecond),
 		checkDuration("MaxOpenFor", c.MaxOpenFor, min(max(c.OpenFor, time.Millisecond), longest)),
