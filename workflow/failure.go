@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/policy"
@@ -32,7 +33,8 @@ func NewFailure(step string, err error) *Failure {
 	if ok && err == error(cause) { //nolint:errorlint // What wraps it says more.
 		return cause
 	}
-	f := &Failure{step: step, message: err.Error(), errorType: policy.ErrorType(err), class: policy.ClassOf(err)}
+	// JSON would change what is not UTF-8.
+	f := &Failure{step: step, message: strings.ToValidUTF8(err.Error(), "\uFFFD"), errorType: policy.ErrorType(err), class: policy.ClassOf(err)}
 	f.retryAfter, _ = policy.RetryAfter(err)
 	switch {
 	case step != "":

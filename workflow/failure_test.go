@@ -21,7 +21,7 @@ func (busy) RetryAfter() (time.Duration, bool) { return 30 * time.Second, true }
 func (busy) ErrorType() string                 { return "503" }
 
 func TestFailureIsTheSameAfterJSON(t *testing.T) {
-	for _, err := range []error{busy{}, policy.WithClass(errors.New("bad"), policy.Permanent), errors.New("reset")} {
+	for _, err := range []error{busy{}, policy.WithClass(errors.New("bad"), policy.Permanent), errors.New("reset"), errors.New("answer \xff\xfe")} {
 		before := workflow.NewFailure("charge", err)
 		data, err := json.Marshal(before)
 		if err != nil {

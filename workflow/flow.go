@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/evenkeel-go/evenkeel/policy"
 )
@@ -47,8 +48,8 @@ func (f Flow[In, Out]) On(engine Engine) error {
 
 // Run runs the flow by the given id, which tells it from other runs of the flow. If
 // there is such a run already, Run joins it, or resumes it, or returns its result;
-// the error matches [ErrConflict] if its input is another one. The id is at most
-// 200 bytes long, without control characters.
+// the error matches [ErrConflict] if its input is another one. The id is UTF-8 of at
+// most 200 bytes, without control characters.
 //
 // If the run has failed, the error is a [*Failure], the same each time. Any other error
 // leaves it unfinished: to run it again resumes it. If ctx ends, Run returns its cause and
@@ -141,8 +142,8 @@ func validateName(name string) error { return validateText("name", name, maxName
 func validateID(id string) error     { return validateText("id", id, maxID) }
 
 func validateText(what, s string, limit int) error {
-	if strings.TrimSpace(s) == "" || len(s) > limit || strings.ContainsFunc(s, unicode.IsControl) {
-		return permanent("invalid %s %.64q: want 1 to %d bytes without control characters", what, s, limit)
+	if strings.TrimSpace(s) == "" || len(s) > limit || strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s) {
+		return permanent("invalid %s %.64q: want 1 to %d bytes of UTF-8 without control characters", what, s, limit)
 	}
 	return nil
 }

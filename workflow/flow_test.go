@@ -117,6 +117,7 @@ func TestRunReportsBadInput(t *testing.T) {
 		{nil, "1", 1, `run "1" of "f": invalid engine nil`},
 		{engine, "", 1, `run "" of "f": invalid id "": want 1 to 200 bytes`},
 		{engine, strings.Repeat("x", 201), 1, "want 1 to 200 bytes"},
+		{engine, "\xff", 1, "want 1 to 200 bytes of UTF-8"},
 		{engine, "1", make(chan int), `run "1" of "f": input: json: unsupported type: chan int`},
 		{engine, "1", 1, `run "1" of "f": result: json: unsupported type: chan int`},
 	}
