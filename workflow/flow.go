@@ -51,9 +51,9 @@ func (f Flow[In, Out]) On(engine Engine) error {
 // the error matches [ErrConflict] if its input is another one. The id is UTF-8 of at
 // most 200 bytes, without control characters.
 //
-// If the run has failed, the error is a [*Failure], the same each time. Any other error
-// leaves it unfinished: to run it again resumes it. If ctx ends, Run returns its cause and
-// the run goes on.
+// If the run has failed, the error wraps a [*Failure], the same each time, and is of class
+// [policy.Permanent]. Any other error leaves the run unfinished: to run it again resumes it.
+// If ctx ends, Run returns its cause and the run goes on.
 func (f Flow[In, Out]) Run(ctx context.Context, engine Engine, id string, in In) (Out, error) {
 	out, err := f.run(ctx, engine, id, in)
 	if err != nil {
@@ -74,6 +74,9 @@ func (f Flow[In, Out]) run(ctx context.Context, engine Engine, id string, in In)
 		return out, permanent("input: %w", err)
 	}
 	output, err := engine.Run(ctx, f.name, id, input)
+	if _, failed := errors.AsType[*Failure](err); failed {
+		return out, policy.WithClass(err, policy.Permanent)
+	}
 	if err != nil {
 		return out, err
 	}

@@ -66,6 +66,18 @@ func TestFailuresNameStepAndRun(t *testing.T) {
 	}
 }
 
+func TestToRunAFailedFlowAgainIsNoUse(t *testing.T) {
+	flow := workflow.NewFlow("reserve", func(workflow.Run, int) (int, error) { return 0, errors.New("no stock") })
+	engine := new(fake)
+	if err := flow.On(engine); err != nil {
+		t.Fatal(err)
+	}
+	_, err := flow.Run(t.Context(), engine, "17", 1)
+	if want := `workflow: run "17" of "reserve": no stock`; err == nil || err.Error() != want || !workflow.IsPermanent(err) {
+		t.Errorf("Run() = %v, want %s, permanent", err, want)
+	}
+}
+
 func TestOnReportsAllThatIsWrong(t *testing.T) {
 	good := workflow.NewStep("good", nil, double)
 	nothing := func(workflow.Run, int) (int, error) { return 0, nil }
