@@ -49,14 +49,6 @@ func (l *layer) do(ctx context.Context, call policy.Call) error {
 	return l.policy.Do(ctx, call.WithRecorder(l), l.next)
 }
 
-// speaks returns call as the layer's policy speaks through it.
-func (l *layer) speaks(call policy.Call) policy.Call {
-	if call.Recorder() == nil {
-		return call
-	}
-	return call.WithRecorder(l)
-}
-
 // Emit implements [policy.Recorder].
 func (l *layer) Emit(ctx context.Context, event policy.Event) {
 	event.Pipeline = l.pipeline.name

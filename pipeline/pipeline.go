@@ -181,14 +181,13 @@ var worst = log.EnabledParameters{Severity: log.SeverityError}
 // finish is what the innermost policy calls.
 func (p *Pipeline) finish(ctx context.Context, call policy.Call) error {
 	op := call.Operation()
-	switch op.(type) {
-	case nil:
+	if op == nil {
 		return errLostCall
-	case *traced:
-		return op.Do(ctx, call)
-	default:
-		return op.Do(ctx, p.root.speaks(call))
 	}
+	if _, ok := op.(*traced); !ok && call.Recorder() != nil {
+		call = call.WithRecorder(p.root)
+	}
+	return op.Do(ctx, call)
 }
 
 var (

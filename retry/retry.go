@@ -157,8 +157,8 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 	}
 }
 
-// pass returns err, by which the first attempt was refused before it was made. There is no
-// story to tell, and nothing that earns a retry.
+// pass returns err, by which a policy refused the first attempt. There is no story to tell,
+// and nothing that earns a retry.
 func (p *Policy) pass(ctx context.Context, call policy.Call, err error) error {
 	if call.Recorder() == nil {
 		return err

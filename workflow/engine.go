@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+
+	"github.com/evenkeel-go/evenkeel/policy"
 )
 
 // An Engine runs flows. It must be safe for concurrent use. Flows and steps have
@@ -51,8 +53,8 @@ type StepFunc func(ctx context.Context, in json.RawMessage) (json.RawMessage, er
 
 var (
 	// ErrConflict matches the errors of runs whose id was given before, with another
-	// input.
-	ErrConflict = errors.New("workflow: the id belongs to a run with another input")
+	// input. They are of class [policy.Permanent].
+	ErrConflict = policy.WithClass(errors.New("workflow: the id belongs to a run with another input"), policy.Permanent)
 
 	// ErrChanged matches the errors of runs that have come to other steps than those
 	// recorded, because the code of the flow has changed. They stay unfinished, and

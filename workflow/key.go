@@ -10,7 +10,8 @@ import (
 // and run, and its ordinal in that. It is the same each time that the step is
 // carried out, after failures and crashes too, so a server that is given it can
 // tell the same request from another one of the same content. It consists of
-// characters that a header may have. Outside of a step it is "".
+// characters that a header may have. Programs that send requests to the same server need
+// flows of different names. Outside of a step it is "".
 //
 // HTTP requests of the step's function through [pipeline.Pipeline.Transport] carry it as
 // their Idempotency-Key.
