@@ -37,12 +37,20 @@ func kindOf(p policy.Policy) string {
 	return p.Name()
 }
 
-// do passes a call through the layer's policy. What policies say of most calls, nobody
-// would hear.
-func (l *layer) do(ctx context.Context, call policy.Call) error {
-	if call.Recorder() == nil {
-		return l.policy.Do(ctx, call, l.next)
+// handler returns what passes calls through the layer's policy. It is a function of
+// its own, and no method, which would take one more call for each layer. What
+// policies say of most calls, nobody would hear.
+func (l *layer) handler() policy.Handler {
+	return func(ctx context.Context, call policy.Call) error {
+		if call.Recorder() == nil {
+			return l.policy.Do(ctx, call, l.next)
+		}
+		return l.heard(ctx, call)
 	}
+}
+
+// heard passes a call through the layer's policy that somebody listens to.
+func (l *layer) heard(ctx context.Context, call policy.Call) error {
 	if t, ok := call.Operation().(*traced); ok {
 		return l.trace(ctx, call, t)
 	}

@@ -208,7 +208,7 @@ func (p *Pipeline) compose() *Pipeline {
 			p.first = around(inner, p.first) // has a span of its own
 			continue
 		}
-		p.first = newLayer(p, each, p.first).do
+		p.first = newLayer(p, each, p.first).handler()
 	}
 	return p
 }

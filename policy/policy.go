@@ -84,9 +84,9 @@ func (f *function) Validate() error {
 
 func (f *function) Do(ctx context.Context, call Call, next Handler) error {
 	if f.do == nil {
-		return WithClass(errNoFunction, Permanent)
+		return errNoFunction
 	}
 	return f.do(ctx, call, next)
 }
 
-var errNoFunction = errors.New("policy: invalid function nil: want a func(context.Context, policy.Call, policy.Handler) error")
+var errNoFunction = WithClass(errors.New("policy: invalid function nil: want a func(context.Context, policy.Call, policy.Handler) error"), Permanent)
