@@ -12,6 +12,9 @@ import (
 // is 0 if it is not known when the next probe may pass, and opened links to the
 // call that opened the circuit.
 func reject(ctx context.Context, call policy.Call, err *openError, retryIn time.Duration, opened slog.Attr) error {
+	if call.Recorder() == nil {
+		return err
+	}
 	if retryIn > 0 {
 		call.Emit(ctx, "breaker.rejected", stateAttr(err.state), slog.Duration("retry_in", retryIn), opened)
 	} else {
