@@ -98,12 +98,13 @@ type still struct{}
 
 func (still) Now() time.Time { return time.Time{} }
 
-// next returns how long to wait after err, and where the delay comes from. The
-// interval grows with each attempt, whatever their failures.
-func (i *intervals) next(err error) (delay time.Duration, source string) {
+// next returns how long to wait after err, which is of the given class, and where
+// the delay comes from. The interval grows with each attempt, whatever their
+// failures.
+func (i *intervals) next(err error, class policy.Class) (delay time.Duration, source string) {
 	i.failures++
 	initial, interval := i.config.InitialInterval, i.base.NextBackOff()
-	if policy.ClassOf(err) == policy.Throttled {
+	if class == policy.Throttled {
 		initial, interval = i.config.ThrottledInterval, i.slow()
 	}
 	i.last = i.draw(initial, interval)

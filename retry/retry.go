@@ -193,10 +193,11 @@ func (p *Policy) again(ctx context.Context, call policy.Call, next policy.Handle
 func (p *Policy) repeat(ctx context.Context, call policy.Call, next policy.Handler, story *Error) Reason {
 	intervals := p.config.intervals()
 	for err := story.Err; err != nil; {
-		if reason := p.reasonToStop(ctx, call, err); reason != "" {
+		class := policy.ClassOf(err)
+		if reason := p.reasonToStop(ctx, call, err, class); reason != "" {
 			return reason
 		}
-		delay, source := intervals.next(err)
+		delay, source := intervals.next(err, class)
 		if !p.fits(ctx, call, delay) {
 			return ReasonDeadline
 		}
@@ -231,11 +232,11 @@ var outcomes = map[Reason]string{
 
 // reasonToStop returns why a call that failed with err is not tried again, or
 // "" if it may be.
-func (p *Policy) reasonToStop(ctx context.Context, call policy.Call, err error) Reason {
+func (p *Policy) reasonToStop(ctx context.Context, call policy.Call, err error, class policy.Class) Reason {
 	switch {
 	case ctx.Err() != nil:
 		return ended(ctx)
-	case !p.retryable(err):
+	case !p.retryable(err, class):
 		return ReasonClass
 	case policy.Final(err), call.Once && !policy.NoEffect(err):
 		return ReasonOnce
@@ -246,11 +247,11 @@ func (p *Policy) reasonToStop(ctx context.Context, call policy.Call, err error) 
 	}
 }
 
-func (p *Policy) retryable(err error) bool {
+func (p *Policy) retryable(err error, class policy.Class) bool {
 	if p.config.If != nil {
 		return p.config.If(err)
 	}
-	switch policy.ClassOf(err) {
+	switch class {
 	case policy.Transient, policy.Throttled, policy.NotSent:
 		return true
 	default:
