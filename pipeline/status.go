@@ -18,9 +18,18 @@ import (
 type StatusError struct {
 	StatusCode int // such as 503
 
-	response *http.Response // nil if the error was not made by a Transport
+	response *http.Response // nil if the error was made without one
 	received time.Time
 	final    bool // the request cannot be sent again
+}
+
+// NewStatusError returns what response is as a failure, whatever its status. It is for
+// functions that send requests themselves, such as steps of package workflow: who is told
+// of the failure then knows its class, and its Retry-After. The body is left alone.
+//
+// Its class is [policy.Permanent] if the status is below 500, except for 401, 408 and 429.
+func NewStatusError(response *http.Response) *StatusError {
+	return &StatusError{StatusCode: response.StatusCode, response: response, received: time.Now()}
 }
 
 // failure reports whether a response is a failure in every pipeline.

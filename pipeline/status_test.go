@@ -82,6 +82,28 @@ func TestStatusErrorOfAResponse(t *testing.T) {
 	}
 }
 
+func TestNewStatusError(t *testing.T) {
+	for _, tt := range []struct {
+		code  int
+		after string
+		want  time.Duration
+		class policy.Class
+	}{
+		{503, "7", 7 * time.Second, policy.Throttled},
+		{503, "", 0, policy.Transient},
+		{402, "", 0, policy.Permanent},
+		{201, "", 0, policy.Permanent}, // where it is not what was wanted
+	} {
+		response := &http.Response{StatusCode: tt.code, Header: http.Header{"Retry-After": {tt.after}}}
+		err := fmt.Errorf("charge: %w", pipeline.NewStatusError(response))
+		after, ok := policy.RetryAfter(err)
+		if after != tt.want || ok != (tt.want > 0) || policy.ClassOf(err) != tt.class || policy.ErrorType(err) != fmt.Sprint(tt.code) {
+			t.Errorf("NewStatusError(%d, %q) = %v of class %v, Retry-After %v, want class %v, %v",
+				tt.code, tt.after, err, policy.ClassOf(err), after, tt.class, tt.want)
+		}
+	}
+}
+
 func TestWithFailures(t *testing.T) {
 	var inside []string
 	note := policy.New("note", policyFunc(func(err error) error {
