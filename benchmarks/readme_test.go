@@ -21,12 +21,16 @@ func read(t *testing.T, file string) string {
 // versions of go.mod.
 func TestReadme(t *testing.T) {
 	readme := read(t, "README.md")
-	files, err := filepath.Glob("*_test.go")
+	own, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	others, err := filepath.Glob("workflow/*_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	tests := make(map[string]bool)
-	for _, file := range files {
+	for _, file := range append(own, others...) {
 		for _, match := range regexp.MustCompile(`(?m)^func (Test\w+)`).FindAllStringSubmatch(read(t, file), -1) {
 			tests[match[1]] = true
 		}
@@ -42,10 +46,12 @@ func TestReadme(t *testing.T) {
 		t.Errorf("README.md does not name %s", name)
 	}
 
-	required, _, _ := strings.Cut(read(t, "go.mod"), ")")
-	for _, match := range regexp.MustCompile(`(?m)^\t(\S+) (v\S+)$`).FindAllStringSubmatch(required, -1) {
-		if path, version := match[1], match[2]; version != "v0.0.0" && !strings.Contains(readme, "| "+version) {
-			t.Errorf("README.md does not name %s of %s", version, path)
+	for _, file := range []string{"go.mod", "workflow/go.mod"} {
+		required, _, _ := strings.Cut(read(t, file), ")")
+		for _, match := range regexp.MustCompile(`(?m)^\t(\S+) (v\S+)$`).FindAllStringSubmatch(required, -1) {
+			if path, version := match[1], match[2]; version != "v0.0.0" && !strings.Contains(readme, "| "+version) {
+				t.Errorf("README.md does not name %s of %s", version, path)
+			}
 		}
 	}
 }

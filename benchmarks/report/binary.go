@@ -6,36 +6,46 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 )
 
-// A binary is the test binary that has the benchmarks. It is built once, and each turn of a
-// contender is a process of its own, so that none has to live with the garbage of others.
-type binary struct{ path string }
+// packages have the benchmarks.
+var packages = []string{
+	"github.com/evenkeel-go/evenkeel/benchmarks",
+	"github.com/evenkeel-go/evenkeel/benchmarks/workflow",
+}
 
-func build(ctx context.Context) (binary, error) {
+// binaries are the test binaries of the packages. They are built once, and each turn of a
+// contender is a process of its own, so that none has to live with the garbage of others.
+type binaries struct {
+	dir string
+	of  map[string]string // the binary that has a benchmark, by its name
+}
+
+func build(ctx context.Context) (binaries, error) {
 	dir, err := os.MkdirTemp("", "evenkeel")
 	if err != nil {
-		return binary{}, err
+		return binaries{}, err
 	}
-	b := binary{filepath.Join(dir, "benchmarks.test")}
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", b.path, "github.com/evenkeel-go/evenkeel/benchmarks")
+	b := binaries{dir, make(map[string]string)}
+	cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-c", "-o", dir + "/"}, packages...)...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
 		b.remove()
-		return binary{}, fmt.Errorf("building the benchmarks: %w", err)
+		return binaries{}, fmt.Errorf("building the benchmarks: %w", err)
 	}
 	return b, nil
 }
 
-func (b binary) remove() { _ = os.RemoveAll(filepath.Dir(b.path)) }
+func (b binaries) remove() { _ = os.RemoveAll(b.dir) }
 
 // measure runs the benchmarks that pattern matches, in rounds, each of them for as long as a turn.
-func (b binary) measure(ctx context.Context, pattern string, rounds int, turn time.Duration) (*results, error) {
-	once, err := b.run(ctx, pattern, "1x")
+func (b binaries) measure(ctx context.Context, pattern string, rounds int, turn time.Duration) (*results, error) {
+	once, err := b.list(ctx, pattern)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +56,7 @@ func (b binary) measure(ctx context.Context, pattern string, rounds int, turn ti
 	for i := range rounds {
 		fmt.Fprintf(os.Stderr, "\rround %d of %d", i+1, rounds)
 		for _, name := range r.names {
-			lines, err := b.run(ctx, exactly(name), turn.String())
+			lines, err := run(ctx, b.of[name], exactly(name), max(turn, atLeast(name)).String())
 			if err != nil {
 				return nil, err
 			}
@@ -57,9 +67,25 @@ func (b binary) measure(ctx context.Context, pattern string, rounds int, turn ti
 	return r, nil
 }
 
-// run runs the benchmarks that pattern matches, and returns what they print.
-func (b binary) run(ctx context.Context, pattern, benchtime string) ([]line, error) {
-	cmd := exec.CommandContext(ctx, b.path, "-test.run=^$", "-test.bench="+pattern, "-test.benchtime="+benchtime)
+// list runs the benchmarks that pattern matches once.
+func (b binaries) list(ctx context.Context, pattern string) (all []line, err error) {
+	for _, p := range packages {
+		binary := filepath.Join(b.dir, path.Base(p)+".test")
+		lines, err := run(ctx, binary, pattern, "1x")
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range lines {
+			b.of[l.name] = binary
+		}
+		all = append(all, lines...)
+	}
+	return all, nil
+}
+
+// run runs the benchmarks of a binary that pattern matches, and returns what they print.
+func run(ctx context.Context, binary, pattern, benchtime string) ([]line, error) {
+	cmd := exec.CommandContext(ctx, binary, "-test.run=^$", "-test.bench="+pattern, "-test.benchtime="+benchtime)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("benchmarks %s: %w\n%s", pattern, err, out)

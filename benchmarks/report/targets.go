@@ -20,6 +20,7 @@ const (
 	allocs = "allocs/op"
 
 	refreshes = "refreshes/op"
+	half      = "p50-ns/op" // took no longer
 
 	w1  = "BenchmarkHappyPath/"
 	w2  = "BenchmarkParallel/"
@@ -31,6 +32,7 @@ const (
 	w8  = "BenchmarkToken/"
 	w9  = "BenchmarkRefresh/"
 	w10 = "BenchmarkPassThrough/"
+	w11 = "BenchmarkFlow/"
 )
 
 var targets = []target{
@@ -57,6 +59,9 @@ var targets = []target{
 	{"W10", "ns of each further policy", 10, slope(w10+ours+"/policies=", 1, 16, ns)},
 	{"W10", "ns of each of the last 12", 10, slope(w10+ours+"/policies=", 4, 16, ns)},
 	{"W10", "allocations of each further policy", 0, slope(w10+ours+"/policies=", 1, 16, allocs)},
+	{"W11", "time at 20 flows, × dbos", 1.0 / 3, ratio(w11+ours+"/flows=20", w11+"dbos/flows=20", ns)},
+	{"W11", "time at 20 flows, × dbos-synced", 1.0 / 3, ratio(w11+ours+"/flows=20", w11+"dbos-synced/flows=20", ns)},
+	{"W11", "ns that half of the flows in memory take", 10_000, cost(w11+"evenkeel-memory/flows=1", half)},
 }
 
 // printTargets prints the targets whose benchmarks have run, and returns how many are missed.
@@ -72,7 +77,7 @@ func printTargets(out io.Writer, r *results) (missed int) {
 			verdict = "FAIL"
 			missed++
 		}
-		fmt.Fprintf(out, "| %s | %s | %s | %s | %g | %s |\n", t.workload, t.what, number(best), number(median), t.limit, verdict)
+		fmt.Fprintf(out, "| %s | %s | %s | %s | %s | %s |\n", t.workload, t.what, number(best), number(median), number(t.limit), verdict)
 	}
 	return missed
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"time"
 )
 
 // ours is the contender that others are compared with.
@@ -15,7 +16,8 @@ type workload struct {
 	number string // "W1"
 	name   string // "HappyPath"
 	what   string
-	unit   string // of what it costs
+	unit   string        // of what it costs
+	turn   time.Duration // how long a turn takes at least
 }
 
 var workloads = []workload{
@@ -30,6 +32,17 @@ var workloads = []workload{
 	{number: "W8", name: "Token", what: "a token that lasts, 1 goroutine and 64", unit: ns},
 	{number: "W9", name: "Refresh", what: "1,000 goroutines whose token was revoked, at once and spread out", unit: refreshes},
 	{number: "W10", name: "PassThrough", what: "1, 4 and 16 policies that pass on", unit: ns},
+	{number: "W11", name: "Flow", what: "flows of two steps, one after the other and 20 at a time", unit: ns, turn: 200 * time.Millisecond},
+}
+
+// atLeast returns how long a turn of a benchmark takes at least.
+func atLeast(benchmark string) time.Duration {
+	for _, w := range workloads {
+		if strings.HasPrefix(benchmark, w.prefix()) {
+			return w.turn
+		}
+	}
+	return 0
 }
 
 // A contender is one of those who do a workload, in one of the settings that this may have.
