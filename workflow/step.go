@@ -23,7 +23,8 @@ type Step[In, Out any] struct {
 // cross the engine as JSON. What is wrong is reported by [Flow.On].
 //
 // The context of fn has the step's [Key]. An error of fn is retried by the pipeline, and
-// then by the engine, unless its class is [policy.Permanent].
+// then by the engine, unless its class is [policy.Permanent]. What an HTTP response is as an
+// error, [pipeline.NewStatusError] says.
 //
 // A step should have one effect. One that makes several requests with effects sets the
 // Idempotency-Key of each itself.
