@@ -44,7 +44,8 @@ type Run interface {
 	Sleep(d time.Duration) error
 }
 
-// A FlowFunc is a flow to an engine.
+// A FlowFunc is a flow to an engine. Its error is the failure of the run, but one that
+// matches [ErrChanged] leaves the run unfinished.
 type FlowFunc func(r Run, in json.RawMessage) (json.RawMessage, error)
 
 // A StepFunc is a step to an engine, which calls it with a context that has a key,
@@ -57,9 +58,10 @@ var (
 	ErrConflict = policy.WithClass(errors.New("workflow: the id belongs to a run with another input"), policy.Permanent)
 
 	// ErrChanged matches the errors of runs that have come to other steps than those
-	// recorded, because the code of the flow has changed. They stay unfinished, and
-	// go on with the code that they were begun with.
-	ErrChanged = errors.New("workflow: the flow's steps are not those recorded")
+	// recorded, or cannot read their input or the result of a step, because the code of
+	// the flow has changed. They stay unfinished, and go on with the code that they were
+	// begun with.
+	ErrChanged = errors.New("workflow: the flow's code does not fit what is recorded")
 
 	// ErrUnknown matches the errors of flows that an engine does not know, and of
 	// steps that a flow was not made with.

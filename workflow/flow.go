@@ -90,7 +90,7 @@ func (f Flow[In, Out]) run(ctx context.Context, engine Engine, id string, in In)
 func (f Flow[In, Out]) carryOut(r Run, input json.RawMessage) (json.RawMessage, error) {
 	var in In
 	if err := json.Unmarshal(input, &in); err != nil {
-		return nil, permanent("input: %w", err)
+		return nil, fmt.Errorf("%w: input: %w", ErrChanged, err)
 	}
 	out, err := f.fn(r, in)
 	if err != nil {

@@ -46,7 +46,8 @@ func (s Step[In, Out]) Name() string { return s.name }
 
 // Do carries out the step for a run, or returns what it has come to before. It returns when
 // the step has succeeded, or when nobody will try it again: the error is then
-// a [*Failure]. For other errors see [Run]; a flow passes them on.
+// a [*Failure]. For other errors see [Run], and [ErrChanged] if what is recorded is no Out;
+// a flow passes them on, wrapped if at all.
 func (s Step[In, Out]) Do(r Run, in In) (Out, error) {
 	var out Out
 	input, err := json.Marshal(in)
@@ -58,7 +59,7 @@ func (s Step[In, Out]) Do(r Run, in In) (Out, error) {
 		return out, err
 	}
 	if err := json.Unmarshal(output, &out); err != nil {
-		return *new(Out), NewFailure(s.name, permanent("result: %w", err))
+		return *new(Out), fmt.Errorf("%w: result of step %q: %w", ErrChanged, s.name, err)
 	}
 	return out, nil
 }

@@ -94,7 +94,7 @@ func (e *Engine) stuck(ctx context.Context, run *begun) error {
 	switch {
 	case failed.GetCause() == enums.WORKFLOW_TASK_FAILED_CAUSE_NON_DETERMINISTIC_ERROR:
 		return carried{workflow.ErrChanged, workflow.ErrChanged.Error() + ": " + mismatch(text)}
-	case strings.HasPrefix(text, workflow.ErrChanged.Error()):
+	case strings.Contains(text, workflow.ErrChanged.Error()): // A flow may have wrapped it.
 		return carried{workflow.ErrChanged, text}
 	case strings.HasPrefix(text, workflow.ErrUnknown.Error()):
 		return carried{workflow.ErrUnknown, text}

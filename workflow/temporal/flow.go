@@ -2,6 +2,7 @@ package temporal
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 
@@ -51,8 +52,10 @@ func (f *flow) carryOut(ctx sdk.Context, in json.RawMessage) (json.RawMessage, e
 		return nil, r.stopped
 	case r.stopped != nil:
 		panic(r.stopped)
+	case errors.Is(r.err, workflow.ErrChanged):
+		panic(r.err)
 	case sdk.IsReplaying(ctx):
-		panic(fmt.Errorf("%w: there are more than %d", workflow.ErrChanged, r.ordinal))
+		panic(fmt.Errorf("%w: there are more steps than %d", workflow.ErrChanged, r.ordinal))
 	case r.err != nil:
 		return nil, errorOf(workflow.NewFailure("", r.err), 0)
 	default:

@@ -253,7 +253,7 @@ func TestChangedFlow(t *testing.T) {
 	}{
 		{"another-step", crashSecond.Do, `step 1 is "first", the flow comes to something else`},
 		{"a-nap", func(r workflow.Run, _ string) (string, error) { return "", r.Sleep(time.Minute) }, `step 1 is "first", the flow comes to something else`},
-		{"nothing", func(workflow.Run, string) (string, error) { return "never", nil }, "there are more than 0"},
+		{"nothing", func(workflow.Run, string) (string, error) { return "never", nil }, "there are more steps than 0"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -130,6 +130,13 @@ var broken = map[string]struct {
 		}
 		return out, nil
 	}}, "knows_no_other_flows"},
+	"fails what it cannot read": {engine{run: func(ctx context.Context, e workflow.Engine, flow, id string, in json.RawMessage) (json.RawMessage, error) {
+		out, err := e.Run(ctx, flow, id, in)
+		if errors.Is(err, workflow.ErrChanged) {
+			return nil, workflow.NewFailure("", err)
+		}
+		return out, err
+	}}, "keeps_runs_whose_code_cannot_read_their_results"},
 	"tells nothing of panics": {engine{step: func(ctx context.Context, step workflow.StepFunc, in json.RawMessage) (_ json.RawMessage, err error) {
 		defer func() {
 			if recover() != nil {

@@ -3,6 +3,7 @@ package workflowtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -143,6 +144,31 @@ func survivesFlowPanic(t *testing.T, e workflow.Engine) {
 	}
 	s.wantCalls(t, 1)
 	wants(t, e, flow, newID(), 8, 8)
+}
+
+// unreadable is what can be recorded, but not read.
+type unreadable struct{}
+
+func (unreadable) MarshalJSON() ([]byte, error) { return []byte("1"), nil }
+func (*unreadable) UnmarshalJSON([]byte) error  { return errors.New("not what I know") }
+
+func keepsUnreadable(t *testing.T, e workflow.Engine) {
+	var s server
+	changed := workflow.NewStep("changed", nil, func(context.Context, int) (unreadable, error) { return unreadable{}, nil })
+	undo := s.step("undo", until(1, nil))
+	flow := workflow.NewFlow("changed-flow", func(r workflow.Run, n int) (int, error) {
+		_, err := changed.Do(r, n)
+		if workflow.IsPermanent(err) {
+			return undo.Do(r, n)
+		}
+		return n, fmt.Errorf("changed: %w", err)
+	}, changed, undo)
+	on(t, e, flow)
+	_, err := run(t, e, flow, newID(), 7)
+	if _, failed := errors.AsType[*workflow.Failure](err); !errors.Is(err, workflow.ErrChanged) || failed || !strings.Contains(err.Error(), `"changed"`) {
+		t.Errorf("Run() = %v, want %v that names step changed", err, workflow.ErrChanged)
+	}
+	s.wantCalls(t, 0)
 }
 
 func refusesUnknownFlow(t *testing.T, e workflow.Engine) {

@@ -52,6 +52,7 @@ func Run(t *testing.T, newEngine func(t *testing.T) workflow.Engine) {
 		{"fails results that are not JSON", failsResults},
 		{"survives the panic of a step", survivesStepPanic},
 		{"survives the panic of a flow", survivesFlowPanic},
+		{"keeps runs whose code cannot read their results", keepsUnreadable},
 		{"knows no other flows", refusesUnknownFlow},
 		{"knows no other steps", refusesUnknownStep},
 

@@ -239,3 +239,51 @@ func TestResumeReportsWhatItCannotStart(t *testing.T) {
 		}
 	})
 }
+
+// A run whose code cannot read what is recorded stays as it is: it neither fails, nor undoes
+// what it has done.
+func TestWhatCannotBeReadIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		store := local.NewMemory(time.Hour)
+		a, undo, hanging := j.step("a"), j.step("undo"), j.does("b", blocks)
+		then := sequence("f", &a, &hanging)
+		first := open(t, store, local.Config{}, then)
+		go func() { _, _ = then.Run(t.Context(), first, "1", 0) }()
+		synctest.Wait()
+		first.Close()
+		j.want(t, "a", "b")
+
+		texts := workflow.NewStep("a", nil, func(context.Context, int) (string, error) { return "", nil })
+		tests := []struct {
+			since interface{ On(workflow.Engine) error }
+			want  string
+		}{
+			{workflow.NewFlow("f", func(r workflow.Run, n int) (string, error) {
+				text, err := texts.Do(r, n)
+				if workflow.IsPermanent(err) {
+					_, err = undo.Do(r, n)
+				}
+				return text, err
+			}, texts, undo), `result of step "a": json: cannot unmarshal number into Go value of type string`},
+			{workflow.NewFlow("f", func(_ workflow.Run, text string) (string, error) {
+				return text, nil
+			}), "input: json: cannot unmarshal number into Go value of type string"},
+		}
+		for _, tt := range tests {
+			second := open(t, store, local.Config{})
+			if err := tt.since.On(second); err != nil {
+				t.Fatal(err)
+			}
+			if err := second.Resume(t.Context()); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+			if s := status(t, second); s.State != workflow.Stuck || !errors.Is(s.Err, workflow.ErrChanged) || !strings.HasSuffix(s.Err.Error(), tt.want) {
+				t.Errorf("Runs() = %+v, want one that is stuck by ErrChanged: %s", s, tt.want)
+			}
+			second.Close()
+			j.want(t)
+		}
+	})
+}

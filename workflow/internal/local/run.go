@@ -133,7 +133,11 @@ func (r *run) wait(e Entry) error {
 
 // conclude records what the flow has come to. Its error is why the run is not finished.
 func (r *run) conclude(out json.RawMessage, err error) error {
-	if r.err == nil && r.ordinal < len(r.record.Entries) {
+	switch {
+	case r.err != nil:
+	case errors.Is(err, workflow.ErrChanged):
+		r.err = err
+	case r.ordinal < len(r.record.Entries):
 		r.err = changed(r.ordinal+1, describe(r.record.Entries[r.ordinal].Step), "its end")
 	}
 	if r.err != nil {
