@@ -122,8 +122,10 @@ func (e *Engine) land(f *flight) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.flights, f.key)
-	delete(e.stuck, f.key)
-	if f.err != nil && !errors.Is(f.err, errNotStarted) {
+	switch {
+	case f.err == nil:
+		delete(e.stuck, f.key)
+	case !errors.Is(f.err, errNotStarted):
 		e.stuck[f.key] = f.err
 	}
 	e.running.Done()

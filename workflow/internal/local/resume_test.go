@@ -287,3 +287,18 @@ func TestWhatCannotBeReadIsKept(t *testing.T) {
 		}
 	})
 }
+
+// Who comes with another input changes nothing of a run that is stuck, nor of why it is.
+func TestConflictDoesNotHideWhyARunIsStuck(t *testing.T) {
+	var j journal
+	a, b := j.step("a"), j.step("b")
+	flow := sequence("ab", &a, &b)
+	e := open(t, &failing{Memory: local.NewMemory(time.Hour), fails: map[int]bool{2: true}}, local.Config{}, flow)
+	unfinished(t, e, flow, errFull)
+	if _, err := flow.Run(t.Context(), e, "1", 1); !errors.Is(err, workflow.ErrConflict) {
+		t.Errorf("Run() with another input = %v, want ErrConflict", err)
+	}
+	if s := status(t, e); s.State != workflow.Stuck || !errors.Is(s.Err, errFull) {
+		t.Errorf("Runs() = %+v, want one that is stuck by %v", s, errFull)
+	}
+}
