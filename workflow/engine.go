@@ -31,7 +31,8 @@ type Engine interface {
 //
 // An error of its methods that is not a [*Failure] ends the run for now: the engine
 // is being closed, or could not record a result. The methods then return
-// the same error each time, and what the flow returns does not count.
+// the same error each time, and what the flow returns does not count. One that calls them
+// on and on is ended, as by [runtime.Goexit].
 type Run interface {
 	// ID returns what the run goes by among those of its flow.
 	ID() string

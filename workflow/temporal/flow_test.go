@@ -187,3 +187,21 @@ func TestUnknownStepLeavesTheRunUnfinished(t *testing.T) {
 		t.Errorf("run ends with %v, want a task that fails with an unknown step", err)
 	}
 }
+
+// A flow that tries again for ever, whatever the error, is ended with its run.
+func TestFlowThatIgnoresCancellationEnds(t *testing.T) {
+	calls := 0
+	poll := workflow.NewStep("poll", nil, failing(&calls))
+	flow := workflow.NewFlow("place-order", func(r workflow.Run, n int) (int, error) {
+		for {
+			_, _ = poll.Do(r, n)
+			_ = r.Sleep(time.Hour)
+		}
+	}, poll)
+	env := newEnvironment(t)
+	env.RegisterDelayedCallback(env.CancelWorkflow, 90*time.Minute)
+	_, took, err := play(t, env, temporal.Config{}, flow, 1)
+	if !sdktemporal.IsCanceledError(err) || took != 90*time.Minute || calls != 2 {
+		t.Errorf("%v after %v and %d calls, want a cancellation after 90 minutes and 2", err, took, calls)
+	}
+}

@@ -3,6 +3,7 @@ package temporal
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -26,7 +27,12 @@ type run struct {
 	out     json.RawMessage
 	err     error
 	stopped error // why neither out nor err counts
+	refused int   // how often the flow was told that it can do no more
 }
+
+// maxRefused is how often a flow may ignore that it can do no more, which one that tries again
+// for ever does.
+const maxRefused = 100
 
 // call calls the flow, until it ends in whatever way.
 func (r *run) call(ctx sdk.Context, in json.RawMessage) {
@@ -41,8 +47,11 @@ func (r *run) call(ctx sdk.Context, in json.RawMessage) {
 			return
 		}
 		p := recover()
-		sdk.GetLogger(ctx).Error("panic in a flow", "panic", p, "stack", string(debug.Stack()))
-		r.ended, r.err = true, panicked(p)
+		r.ended = true
+		if r.stopped == nil {
+			sdk.GetLogger(ctx).Error("panic in a flow", "panic", p, "stack", string(debug.Stack()))
+			r.err = panicked(p)
+		}
 	}()
 	r.out, r.err = r.flow.fn(r, in)
 	returned = true
@@ -103,10 +112,17 @@ func (r *run) Sleep(d time.Duration) error {
 // check returns why the flow can do no more. Temporal puts a workflow aside by runtime.Goexit, so
 // that what the flow has deferred is called in the midst of what it waits for.
 func (r *run) check() error {
+	why := r.stopped
 	if r.waiting {
-		return workflow.ErrClosed
+		why = workflow.ErrClosed
 	}
-	return r.stopped
+	if why == nil {
+		return nil
+	}
+	if r.refused++; r.refused > maxRefused {
+		runtime.Goexit()
+	}
+	return why
 }
 
 // wait calls Temporal, which does not return if the workflow is put aside.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,4 +208,35 @@ func TestStepsBeginWhenWhatCameBeforeIsSaved(t *testing.T) {
 		unfinished(t, e, forgetful, workflow.ErrUnknown)
 	}
 	late.want(t, "x")
+}
+
+// A flow that tries again for ever, whatever the error, is ended with its run.
+func TestFlowsThatIgnoreErrorsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		poll := workflow.NewStep("poll", nil, func(context.Context, int) (bool, error) { return false, nil })
+		waits := func(r workflow.Run, n int) (int, error) {
+			for {
+				if ready, _ := poll.Do(r, n); ready {
+					return n, nil
+				}
+				_ = r.Sleep(time.Minute)
+			}
+		}
+		deferring := func(r workflow.Run, n int) (int, error) {
+			defer func() { _, _ = waits(r, n) }()
+			return waits(r, n)
+		}
+		for _, fn := range []func(workflow.Run, int) (int, error){waits, deferring} {
+			flow, store := workflow.NewFlow("waits", fn, poll), local.NewMemory(time.Hour)
+			e := open(t, store, local.Config{}, flow)
+			var caller sync.WaitGroup
+			caller.Go(func() { unfinished(t, e, flow, workflow.ErrClosed) })
+			time.Sleep(10*time.Minute + time.Second)
+			e.Close()
+			caller.Wait()
+			if r, err := store.Load(local.Key{Flow: "waits", ID: "1"}); err != nil || r == nil || r.End != nil || len(r.Entries) != 22 {
+				t.Errorf("the record is %+v, %v, want one of 22 entries and no end", r, err)
+			}
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -19,6 +20,7 @@ type run struct {
 	span    trace.Span
 	ordinal int   // of the last step or sleep
 	err     error // what ended the run for now
+	refused int   // how often the flow was told since
 
 	unsaved bool // whether the record has entries that are not saved
 	from    int  // the first of them
@@ -68,7 +70,7 @@ func (r *run) Sleep(d time.Duration) error {
 // is "". If there is none, the entry is new.
 func (r *run) next(step string) (Entry, error) {
 	if r.err != nil {
-		return Entry{}, r.err
+		return Entry{}, r.refuse()
 	}
 	r.ordinal++
 	if r.ordinal > len(r.record.Entries) {
@@ -85,6 +87,18 @@ func (r *run) next(step string) (Entry, error) {
 func (r *run) stop(err error) error {
 	r.err = err
 	return err
+}
+
+// maxRefused is how often a flow may ignore that it is stopped, which one that tries again for
+// ever does.
+const maxRefused = 100
+
+// refuse returns why the run is stopped.
+func (r *run) refuse() error {
+	if r.refused++; r.refused > maxRefused {
+		runtime.Goexit()
+	}
+	return r.err
 }
 
 // set makes e the entry of the current ordinal, to be saved by the next flush.
