@@ -13,7 +13,8 @@ import (
 
 // A Failure is how a step or a run has failed, as data: engines keep it as JSON, so
 // a flow sees the same failure after a crash as before. It matches no sentinels,
-// but policies and [policy.ClassOf] understand it.
+// but policies and [policy.ClassOf] understand it. Its text is that of the error, without what
+// may be secret of the URLs of a [url.Error]: user, password, query and fragment.
 type Failure struct { //nolint:errname // It is data first.
 	step       string
 	message    string
@@ -34,7 +35,7 @@ func NewFailure(step string, err error) *Failure {
 		return cause
 	}
 	// JSON would change what is not UTF-8.
-	f := &Failure{step: step, message: strings.ToValidUTF8(err.Error(), "\uFFFD"), errorType: policy.ErrorType(err), class: policy.ClassOf(err)}
+	f := &Failure{step: step, message: strings.ToValidUTF8(message(err), "\uFFFD"), errorType: policy.ErrorType(err), class: policy.ClassOf(err)}
 	f.retryAfter, _ = policy.RetryAfter(err)
 	switch {
 	case step != "":

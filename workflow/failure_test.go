@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"testing"
 	"time"
 
@@ -76,6 +77,27 @@ func TestForeignFailures(t *testing.T) {
 	for _, data := range []string{`{`, `[]`, `{"class":"soso"}`, `{"class":"transient","retry_after":"soon"}`} {
 		if err := json.Unmarshal([]byte(data), new(workflow.Failure)); err == nil {
 			t.Errorf("Unmarshal(%s) = nil, want an error", data)
+		}
+	}
+}
+
+// A failure is kept where many may read it.
+func TestFailureTellsNoSecrets(t *testing.T) {
+	dial := errors.New("connection refused")
+	first := &url.Error{Op: "Get", URL: "https://me:***@api.example.com/orders/7?token=s3cret#s3cret", Err: dial}
+	other := &url.Error{Op: "Post", URL: "https://pay.example.com/?\"s3cret\"", Err: dial}
+	_, malformed := url.Parse("https://me:s3cret@api.example.com:port/?s3cret")
+	tests := []struct {
+		err  error
+		want string
+	}{
+		{first, `Get "https://api.example.com/orders/7": connection refused`},
+		{fmt.Errorf("hold: %w", errors.Join(first, other)), "hold: " + `Get "https://api.example.com/orders/7": connection refused` + "\n" + `Post "https://pay.example.com/": connection refused`},
+		{malformed, `parse "[redacted]": invalid port ":port" after host`},
+	}
+	for _, tt := range tests {
+		if got := workflow.NewFailure("", tt.err).Error(); got != tt.want {
+			t.Errorf("NewFailure(%v) = %s, want %s", tt.err, got, tt.want)
 		}
 	}
 }
