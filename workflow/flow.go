@@ -49,7 +49,8 @@ func (f Flow[In, Out]) On(engine Engine) error {
 // Run runs the flow by the given id, which tells it from other runs of the flow. If
 // there is such a run already, Run joins it, or resumes it, or returns its result;
 // the error matches [ErrConflict] if its input is another one. The id is UTF-8 of at
-// most 200 bytes, without control characters.
+// most 200 bytes, without control characters. Inputs are compared as JSON, so a field that is
+// added to In makes another input of the same value, unless it is omitted when empty.
 //
 // If the run has failed, the error wraps a [*Failure], the same each time, and is of class
 // [policy.Permanent]. Any other error leaves the run unfinished: to run it again resumes it.
