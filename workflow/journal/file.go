@@ -39,6 +39,8 @@ type file struct {
 // openFile opens a journal, or creates it.
 func openFile(path string) (*file, error) {
 	switch info, err := os.Stat(path); {
+	case path == "":
+		return nil, errors.New(`invalid path "": want that of a file`)
 	case errors.Is(err, fs.ErrNotExist):
 		if err := create(path); err != nil {
 			return nil, err

@@ -112,7 +112,19 @@ func (e *Engine) Register(flow string, fn workflow.FlowFunc, steps map[string]wo
 // What cannot be recorded, because the disk is full say, ends the run for now; the error
 // names the file. To run it again resumes it.
 func (e *Engine) Run(ctx context.Context, flow, id string, in json.RawMessage) (json.RawMessage, error) {
-	return e.local.Run(ctx, flow, id, in)
+	out, err := e.local.Run(ctx, flow, id, in)
+	return out, e.named(err)
+}
+
+// named returns err with the file. What comes from the store has it already, and a failure of
+// a run is not the file's.
+func (e *Engine) named(err error) error {
+	for _, target := range []error{workflow.ErrConflict, workflow.ErrChanged, workflow.ErrUnknown} {
+		if errors.Is(err, target) {
+			return e.store.named(err)
+		}
+	}
+	return err
 }
 
 // Resume starts all runs that are not finished, and that nobody is at work on. It returns
@@ -123,7 +135,7 @@ func (e *Engine) Run(ctx context.Context, flow, id string, in json.RawMessage) (
 // It is called after all flows have been registered, and may be called again, for instance
 // after a disk was full. All runs go on at the same time; what limits them are the bulkheads
 // of their pipelines.
-func (e *Engine) Resume(ctx context.Context) error { return e.local.Resume(ctx) }
+func (e *Engine) Resume(ctx context.Context) error { return e.named(e.local.Resume(ctx)) }
 
 // Runs returns how all runs in the file are getting on, in the order of their flows and ids.
 // A run whose record is damaged comes with an error, and the runs after it follow.

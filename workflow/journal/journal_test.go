@@ -347,6 +347,7 @@ func TestOpenRefuses(t *testing.T) {
 		{path: newer, want: `invalid format "evenkeel journal 2": want "evenkeel journal 1"`},
 		{path: inUse, target: journal.ErrInUse, want: "in use: only one engine may have it open"},
 		{path: dir, want: "invalid file of mode drwx"},
+		{path: "", want: `invalid path "": want that of a file`},
 		{path: filepath.Join(dir, "no", "such", "dir"), target: os.ErrNotExist},
 		{path: filepath.Join(dir, "new"), config: journal.Config{KeepFinished: -1}, want: "invalid KeepFinished -1ns"},
 		{path: filepath.Join(dir, "new"), config: journal.Config{Retry: workflow.Retry{MaxInterval: -1}}, want: "retry: invalid MaxInterval"},

@@ -152,3 +152,35 @@ func TestResumedRunLinksToItsFirstPart(t *testing.T) {
 		}
 	})
 }
+
+// Whatever is wrong with a run, the error says of which, and in which file.
+func TestErrorsNameRunAndFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path, ship := newPath(t), hangs("ship")
+		flow := workflow.NewFlow("ship", ship.Do, ship)
+		interrupted(t, path, journal.Config{}, flow)
+		changed := workflow.NewFlow("ship", func(workflow.Run, string) (int, error) { return 0, nil })
+
+		e := open(t, path, journal.Config{})
+		_, unknown := flow.Run(t.Context(), e, "17", 1)
+		resumed := e.Resume(t.Context())
+		if err := changed.On(e); err != nil {
+			t.Fatal(err)
+		}
+		_, conflict := flow.Run(t.Context(), e, "17", 2)
+		_, unreadable := flow.Run(t.Context(), e, "17", 1)
+		tests := []struct {
+			err, target error
+		}{
+			{unknown, workflow.ErrUnknown},
+			{resumed, workflow.ErrUnknown},
+			{conflict, workflow.ErrConflict},
+			{unreadable, workflow.ErrChanged},
+		}
+		for _, tt := range tests {
+			if !errors.Is(tt.err, tt.target) || !strings.Contains(tt.err.Error(), `run "17" of "ship"`) || strings.Count(tt.err.Error(), "journal: "+path+": ") != 1 {
+				t.Errorf("error %v, want %v that names the run, and %s once", tt.err, tt.target, path)
+			}
+		}
+	})
+}
