@@ -208,7 +208,7 @@ func TestRunsListsAll(t *testing.T) {
 		if got := list(e); got != stuck {
 			t.Errorf("after a restart, Runs() =\n%swant\n%s", got, stuck)
 		}
-		if err := e.Resume(t.Context()); strings.Count(err.Error(), `workflow: unknown: flow "work"`) != 3 {
+		if err := e.Resume(t.Context()); strings.Count(err.Error(), `workflow: unknown flow "work"`) != 3 {
 			t.Errorf("Resume() without flows = %v, want ErrUnknown three times", err)
 		}
 		e.Close()

@@ -109,7 +109,7 @@ func (e *Engine) claim(ctx context.Context, key Key) (f *flight, first bool, err
 	}
 	flow, ok := e.flows[key.Flow]
 	if !ok {
-		return nil, false, fmt.Errorf("%w: flow %q", workflow.ErrUnknown, key.Flow)
+		return nil, false, fmt.Errorf("%w flow %q", workflow.ErrUnknown, key.Flow)
 	}
 	f = newFlight(ctx, e, key, flow)
 	e.flights[key] = f

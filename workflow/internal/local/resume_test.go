@@ -222,7 +222,7 @@ func TestResumeReportsWhatItCannotStart(t *testing.T) {
 		j.want(t)
 		for range 2 {
 			err := second.Resume(t.Context())
-			if !errors.Is(err, workflow.ErrUnknown) || err.Error() != `run "1" of "unknown": workflow: unknown: flow "unknown"` {
+			if !errors.Is(err, workflow.ErrUnknown) || err.Error() != `run "1" of "unknown": workflow: unknown flow "unknown"` {
 				t.Errorf("Resume() = %v, want ErrUnknown of run 1 of unknown", err)
 			}
 			synctest.Wait()

@@ -40,7 +40,7 @@ func (r *run) Step(name string, in json.RawMessage) (json.RawMessage, error) {
 	}
 	fn, ok := r.flow.steps[name]
 	if !ok {
-		return nil, r.stop(fmt.Errorf("%w: step %q", workflow.ErrUnknown, name))
+		return nil, r.stop(fmt.Errorf("%w step %q", workflow.ErrUnknown, name))
 	}
 	for !e.done() {
 		if err := r.try(&e, fn, in); err != nil {
