@@ -254,6 +254,7 @@ func TestMissingRecordsAreReported(t *testing.T) {
 	file := intact(t)
 	begin := func(n int) []byte { return []byte("halfway/" + runID(n) + "\x00\x00\x00\x00\x00") }
 	first := func(n int) []byte { return []byte("halfway/" + runID(n) + "\x00\x00\x00\x00\x01") }
+	other := func(n int) []byte { return []byte("halfway/" + runID(n) + "\x00\x00\x00\x00\x02") }
 	end := func(n int) []byte { return []byte("halfway/" + runID(n) + "\x00\xff\xff\xff\xff") }
 	for _, tt := range []struct {
 		bucket string
@@ -261,7 +262,8 @@ func TestMissingRecordsAreReported(t *testing.T) {
 		want   string
 	}{
 		{"runs", begin(1), fmt.Sprintf(`run %q of "halfway": damaged, or not a journal: its begin is missing`, runID(1))},
-		{"runs", first(1), "it has 0 entries, which is not what is known of it"},
+		{"runs", first(1), "entry 1 is missing"},
+		{"runs", other(1), "it has 1 entries, which is not what is known of it"},
 		{"runs", first(halfRuns), "entry 1 is missing"},
 		{"runs", end(halfRuns), "entries, which is not what is known of it"},
 		{"unfinished", begin(1)[:len(begin(1))-5], "entries, which is not what is known of it"},

@@ -10,8 +10,9 @@
 //
 // The file is a database of [go.etcd.io/bbolt]. What a run has come to is synced to the
 // disk before the run does anything else: its input before the first step is carried out,
-// the result of a step before the next one is, and the result of the run before anybody is
-// told. Runs that are at it at the same time share a sync.
+// the name of a step before it is, its result before the next one is, and the result of the
+// run before anybody is told. A flow of n steps has n+1 syncs; runs that are at it at the same
+// time share them.
 //
 // So after a crash, [Engine.Resume] has each run go on at the step that was under way. If
 // the step was done, but not recorded, it is carried out again, with the same

@@ -200,7 +200,7 @@ func TestRunsListsAll(t *testing.T) {
 
 		e = open(t, path, journal.Config{})
 		const stuck = `0 succeeded
-1 stuck
+1 stuck step=work attempts=1
 2 stuck step=work attempts=2 err=step "work": down
 3 stuck
 4 failed err=no

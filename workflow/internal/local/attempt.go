@@ -17,14 +17,15 @@ func (r *run) try(e *Entry, fn workflow.StepFunc, in json.RawMessage) error {
 	if err := r.wait(*e); err != nil {
 		return err
 	}
+	if e.Since.IsZero() {
+		e.Since = time.Now()
+		r.set(*e)
+	}
 	if err := r.flush(); err != nil {
 		return err
 	}
 	if r.ctx.Err() != nil {
 		return context.Cause(r.ctx)
-	}
-	if e.Since.IsZero() {
-		e.Since = time.Now()
 	}
 	r.say(workflow.Status{Step: e.Step, Attempts: e.Attempts + 1, Err: lastError(*e)})
 	out, err := r.attempt(e, fn, in)

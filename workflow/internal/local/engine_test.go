@@ -174,21 +174,21 @@ func TestStoppedRunsDoNothing(t *testing.T) {
 	}
 }
 
-// A step begins when all is saved that came before it, and what is saved of an
+// A step begins when that is saved, and all that came before it, and what is saved of an
 // unknown step's run is not lost.
 func TestStepsBeginWhenWhatCameBeforeIsSaved(t *testing.T) {
 	store := local.NewMemory(time.Hour)
 	saved := func(want int) func(context.Context) error {
 		return func(context.Context) error {
 			r, err := store.Load(local.Key{Flow: "abc", ID: "1"})
-			if err != nil || r == nil || len(r.Entries) != want {
-				t.Errorf("the record is %+v, %v, want one of %d steps", r, err, want)
+			if err != nil || r == nil || len(r.Entries) != want || r.Entries[want-1].Output != nil {
+				t.Errorf("the record is %+v, %v, want one of %d steps, the last under way", r, err, want)
 			}
 			return nil
 		}
 	}
 	var j journal
-	a, b, c := j.does("a", saved(0)), j.does("b", saved(1)), j.does("c", saved(2))
+	a, b, c := j.does("a", saved(1)), j.does("b", saved(2)), j.does("c", saved(3))
 	flow := sequence("abc", &a, &b, &c)
 	e := open(t, store, local.Config{}, flow)
 	wants(t, e, flow, 3)

@@ -71,8 +71,8 @@ type Entry struct {
 	// Until is when a sleep ends, or when a step is to be tried again.
 	Until time.Time `json:"until,omitzero"`
 
-	// Of a step that is to be tried again, how many attempts there were, how many of them
-	// were told when to come back, and when the first began.
+	// Of a step that is under way or to be tried again, how many attempts have failed, how many
+	// of them were told when to come back, and when the first began.
 	Attempts int       `json:"attempts,omitempty"`
 	Told     int       `json:"told,omitempty"`
 	Since    time.Time `json:"since,omitzero"`

@@ -302,3 +302,29 @@ func TestConflictDoesNotHideWhyARunIsStuck(t *testing.T) {
 		t.Errorf("Runs() = %+v, want one that is stuck by %v", s, errFull)
 	}
 }
+
+// What was under way at a crash is known afterwards, as it may have taken effect: another step
+// does not come in its place, by the same key.
+func TestStepUnderWayIsRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		store := local.NewMemory(time.Hour)
+		a, b, hanging := j.step("a"), j.step("b"), j.does("hanging", blocks)
+		then, since := sequence("f", &a, &hanging), sequence("f", &a, &b)
+		first := open(t, store, local.Config{}, then)
+		go func() { _, _ = then.Run(t.Context(), first, "1", 0) }()
+		synctest.Wait()
+		first.Close()
+		j.want(t, "a", "hanging")
+
+		second := open(t, store, local.Config{}, since)
+		if s := status(t, second); s.State != workflow.Stuck || s.Step != "hanging" || s.Attempts != 1 || s.Err != nil {
+			t.Errorf("Runs() = %+v, want one that is stuck at the first attempt of step hanging", s)
+		}
+		const want = `number 2 is recorded as step "hanging", and the code comes to step "b"`
+		if text := unfinished(t, second, since, workflow.ErrChanged); !strings.Contains(text, want) {
+			t.Errorf("Run() = %s, want %s", text, want)
+		}
+		j.want(t)
+	})
+}

@@ -105,6 +105,9 @@ func stuck(r *Record, why error) workflow.Status {
 	var s workflow.Status
 	if n := len(r.Entries); n > 0 && !r.Entries[n-1].done() {
 		s = waiting(r.Entries[n-1])
+		if s.Step != "" && s.Next.IsZero() { // It was under way.
+			s.Attempts++
+		}
 	}
 	s.State, s.Next = workflow.Stuck, time.Time{}
 	if why != nil {
