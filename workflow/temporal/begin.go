@@ -86,12 +86,14 @@ func digestOf(in json.RawMessage) (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// workflowID returns what a run goes by among those of all flows.
-func workflowID(flow, id string) string { return url.PathEscape(flow) + "/" + id }
+// workflowID returns what a run goes by among those of all flows. It is sent in a header, too, which
+// may not have all characters that an id may have.
+func workflowID(flow, id string) string { return url.PathEscape(flow) + "/" + url.PathEscape(id) }
 
 // runID is the inverse of it.
 func runID(workflowID string) string {
-	if _, id, ok := strings.Cut(workflowID, "/"); ok {
+	_, escaped, ok := strings.Cut(workflowID, "/")
+	if id, err := url.PathUnescape(escaped); ok && err == nil {
 		return id
 	}
 	return workflowID // It was begun by others.

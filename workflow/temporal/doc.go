@@ -9,7 +9,7 @@
 //
 // The flow place-order is the workflow type place-order, its step reserve the activity type
 // place-order/reserve. Its run 17 is the workflow place-order/17, whose first step is the
-// activity 1-reserve. Their inputs and results are JSON as it is, for whoever reads them in
+// activity 1-reserve; what a URL's path may not have is escaped in an id as there. Their inputs and results are JSON as it is, for whoever reads them in
 // Temporal's UI, or begins a run by its tools.
 //
 // The first run starts a worker in this process. A program that does nothing but work calls

@@ -156,6 +156,30 @@ func TestNobodyThere(t *testing.T) {
 	t.Log(err)
 }
 
+// TestOddIDs tests that a run may have any id that is valid, and knows it.
+func TestOddIDs(t *testing.T) {
+	engine := temporal.New(newServer(t).dial(t), "odd", temporal.Config{})
+	defer engine.Close()
+	key := workflow.NewStep("schlüssel", nil, func(ctx context.Context, id string) (string, error) { return workflow.Key(ctx) + " of " + id, nil })
+	flow := workflow.NewFlow("größe", func(r workflow.Run, _ int) (string, error) { return key.Do(r, r.ID()) }, key)
+	if err := flow.On(engine); err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{
+		"17":                     "gr%C3%B6%C3%9Fe/17/1 of 17",
+		"a/b c":                  "gr%C3%B6%C3%9Fe/a%2Fb%20c/1 of a/b c",
+		"50%25":                  "gr%C3%B6%C3%9Fe/50%2525/1 of 50%25",
+		"日本":                     "gr%C3%B6%C3%9Fe/%E6%97%A5%E6%9C%AC/1 of 日本",
+		strings.Repeat("ü", 100): "gr%C3%B6%C3%9Fe/" + strings.Repeat("%C3%BC", 100) + "/1 of " + strings.Repeat("ü", 100),
+	} {
+		for range 2 {
+			if got, err := flow.Run(t.Context(), engine, id, 1); got != want || err != nil {
+				t.Errorf("Run(%q) = %q, %v, want %q", id, got, err, want)
+			}
+		}
+	}
+}
+
 // TestTooMuch tests that what is larger than Temporal takes is a failure, and no retry.
 func TestTooMuch(t *testing.T) {
 	c := newServer(t).dial(t)
