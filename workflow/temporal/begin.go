@@ -19,6 +19,9 @@ import (
 )
 
 func (e *Engine) run(ctx context.Context, flow, id string, in json.RawMessage) (json.RawMessage, error) {
+	if err := e.config.fits("input", in); err != nil {
+		return nil, fmt.Errorf("temporal: %w", err)
+	}
 	digest, err := digestOf(in)
 	if err != nil {
 		return nil, err

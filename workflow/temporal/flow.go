@@ -30,7 +30,7 @@ type registry interface {
 func (f *flow) register(r registry) {
 	r.RegisterWorkflowWithOptions(f.carryOut, sdk.RegisterOptions{Name: f.name})
 	for name, fn := range f.steps {
-		s := step{f.name, name, fn, f.config.Retry}
+		s := step{f.name, name, fn, f.config}
 		r.RegisterActivityWithOptions(s.carryOut, activity.RegisterOptions{Name: activityType(f.name, name)})
 	}
 }

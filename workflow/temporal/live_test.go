@@ -207,6 +207,43 @@ func TestTooMuch(t *testing.T) {
 	}
 }
 
+// TestFarTooMuch tests that what no server takes is a failure too, and that no step is carried out
+// again and again for it.
+func TestFarTooMuch(t *testing.T) {
+	c := newServer(t).dial(t)
+	much, calls := strings.Repeat("x", 5<<20), 0
+	grow := workflow.NewStep("grow", nil, func(context.Context, string) (string, error) { calls++; return much, nil })
+	keep := workflow.NewStep("keep", nil, func(_ context.Context, s string) (string, error) { return s, nil })
+	const size = "5242882 bytes: want 4000000 at most"
+	for _, tt := range []struct {
+		name, in, want string
+		fn             func(workflow.Run, string) (string, error)
+	}{
+		{"result of a step", "", `step "grow": result of ` + size, grow.Do},
+		{"result", "", "result of " + size, func(workflow.Run, string) (string, error) { return much, nil }},
+		{"input of a step", "", `step "keep": input of ` + size, func(r workflow.Run, _ string) (string, error) { return keep.Do(r, much) }},
+		{"input", much, "input of " + size, keep.Do},
+	} {
+		engine := temporal.New(c, tt.name, temporal.Config{HeartbeatTimeout: time.Second})
+		flow := workflow.NewFlow(tt.name, tt.fn, grow, keep)
+		if err := flow.On(engine); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		_, err := flow.Run(ctx, engine, "17", tt.in)
+		cancel()
+		if err == nil || !strings.HasSuffix(err.Error(), tt.want) || !workflow.IsPermanent(err) {
+			t.Errorf("Run() with a large %s = %v, want %s, permanent", tt.name, err, tt.want)
+		}
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if calls != 1 {
+		t.Errorf("the step was carried out %d times, want once", calls)
+	}
+}
+
 // TestBegunByOthers tests that Temporal's own tools can begin a run, and that Run does not take
 // it for one of its own.
 func TestBegunByOthers(t *testing.T) {

@@ -54,6 +54,9 @@ func (r *run) call(ctx sdk.Context, in json.RawMessage) {
 		}
 	}()
 	r.out, r.err = r.flow.fn(r, in)
+	if r.err == nil {
+		r.err = r.flow.config.fits("result", r.out)
+	}
 	returned = true
 }
 
@@ -84,6 +87,9 @@ func (r *run) Step(name string, in json.RawMessage) (json.RawMessage, error) {
 	if r.flow.steps[name] == nil {
 		r.stopped = fmt.Errorf("%w step %q of flow %q", workflow.ErrUnknown, name, r.flow.name)
 		return nil, r.stopped
+	}
+	if err := r.flow.config.fits("input", in); err != nil {
+		return nil, workflow.NewFailure(name, err)
 	}
 	r.ordinal++
 	var out json.RawMessage

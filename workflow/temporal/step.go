@@ -14,7 +14,7 @@ import (
 type step struct {
 	flow, name string
 	fn         workflow.StepFunc
-	retry      workflow.Retry
+	config     Config
 }
 
 // carryOut is the step's activity.
@@ -25,13 +25,17 @@ func (s step) carryOut(ctx context.Context, in json.RawMessage) (json.RawMessage
 		return nil, fmt.Errorf("temporal: activity %q: want one that a flow has begun: %w", info.ActivityID, err)
 	}
 	out, err := attempt(ctx, func(ctx context.Context) (json.RawMessage, error) {
-		return s.fn(workflow.WithKey(ctx, s.flow, runID(info.WorkflowExecution.ID), ordinal), in)
+		out, err := s.fn(workflow.WithKey(ctx, s.flow, runID(info.WorkflowExecution.ID), ordinal), in)
+		if err == nil {
+			err = s.config.fits("result", out)
+		}
+		return out, err
 	})
 	if err == nil {
 		return out, nil
 	}
 	f := workflow.NewFailure(s.name, err)
-	delay, _ := s.retry.Next(f, int(info.Attempt), 0) // Temporal itself sees when it is too late.
+	delay, _ := s.config.Retry.Next(f, int(info.Attempt), 0) // Temporal itself sees when it is too late.
 	if stopped(ctx, f) {
 		delay = atOnce
 	}
