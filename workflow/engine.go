@@ -14,8 +14,8 @@ import (
 //
 // Package workflowtest has the conformance suite for engines.
 type Engine interface {
-	// Register makes a flow and its steps known. It is called before the flow is
-	// run or resumed.
+	// Register makes a flow and its steps known. It is called for all flows before
+	// any is run or resumed: an engine may refuse those that come later.
 	Register(flow string, fn FlowFunc, steps map[string]StepFunc) error
 
 	// Run runs a flow, or joins the run that goes by the same id, or returns its

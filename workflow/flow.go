@@ -30,7 +30,7 @@ func NewFlow[In, Out any](name string, fn func(Run, In) (Out, error), steps ...A
 // Name returns what the flow is called.
 func (f Flow[In, Out]) Name() string { return f.name }
 
-// On makes the flow known to an engine. It reports everything that is wrong with
+// On makes the flow known to an engine, before any flow is run on it. It reports everything that is wrong with
 // the flow and its steps, and what the engine objects to.
 func (f Flow[In, Out]) On(engine Engine) error {
 	if engine == nil {
