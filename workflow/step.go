@@ -20,7 +20,8 @@ type Step[In, Out any] struct {
 
 // NewStep returns a step of the given name that is carried out by fn, through p. Of p, nil
 // means no policies, such as for a function whose client has a pipeline already. In and Out
-// cross the engine as JSON. What is wrong is reported by [Flow.On].
+// cross the engine as JSON, so what JSON leaves out, such as fields that are not exported, does not
+// arrive. What is wrong is reported by [Flow.On].
 //
 // The context of fn has the step's [Key]. An error of fn is retried by the pipeline, and
 // then by the engine, unless its class is [policy.Permanent]. What an HTTP response is as an
