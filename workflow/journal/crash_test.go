@@ -218,7 +218,7 @@ func TestKilledAtRandomAllFlowsEnd(t *testing.T) {
 	for killed := true; killed; {
 		cmd, output := spawn(t, dir, kills)
 		if kills < crashKills {
-			time.AfterFunc(rand.N(50*time.Millisecond), func() { _ = cmd.Process.Kill() })
+			time.AfterFunc(rand.N(30*time.Millisecond), func() { _ = cmd.Process.Kill() })
 		}
 		if killed = ended(t, cmd, output); killed {
 			kills++
