@@ -54,6 +54,7 @@ func IsPermanent(err error) bool { return err != nil && policy.ClassOf(err) == p
 // Step returns the name of the step that has failed, or "" if it was none.
 func (f *Failure) Step() string { return f.step }
 
+// Error returns what has failed, and why, in words.
 func (f *Failure) Error() string { return f.message }
 
 // Class returns that of the error that the step or the flow has ended with.

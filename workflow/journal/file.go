@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -139,7 +140,11 @@ func initialize(path string) error {
 	return errors.Join(err, db.Close())
 }
 
+// syncDir has a new file survive a power cut. Windows has no such thing.
 func syncDir(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
 	dir, err := os.Open(path)
 	if err != nil {
 		return err

@@ -65,10 +65,13 @@ func (e *Entry) fail(err error, retry workflow.Retry) {
 	}
 }
 
-// attempt calls fn. If that ends the goroutine, the run ends with it, see conclude.
+// attempt calls fn, whose context ends when the step would be given up, so that none hangs for
+// ever. If that ends the goroutine, the run ends with it, see conclude.
 func (r *run) attempt(e *Entry, fn workflow.StepFunc, in json.RawMessage) (out json.RawMessage, err error) {
 	ctx, span := r.startStepSpan(e)
 	ctx = workflow.WithKey(ctx, r.key.Flow, r.key.ID, r.ordinal)
+	ctx, cancel := context.WithTimeout(ctx, r.engine.retry.WithDefaults().GiveUpAfter)
+	defer cancel()
 	err = errGoexit
 	defer func() { endSpan(r.ctx, span, err) }()
 	defer recovered(&err)

@@ -58,8 +58,8 @@ func TestStepsHaveTheValuesOfTheFirstCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := workflow.NewStep("s", nil, func(ctx context.Context, _ int) (any, error) {
 			time.Sleep(time.Hour)
-			_, deadline := ctx.Deadline()
-			return []any{ctx.Value(contextKey{}), deadline, ctx.Err() != nil}, nil
+			deadline, _ := ctx.Deadline()
+			return []any{ctx.Value(contextKey{}), time.Until(deadline) < time.Hour, ctx.Err() != nil}, nil
 		})
 		flow := workflow.NewFlow("f", s.Do, s)
 		e := open(t, local.NewMemory(24*time.Hour), local.Config{})

@@ -145,3 +145,18 @@ func TestClosingIsNoAttempt(t *testing.T) {
 		j.want(t, "s", "s", "s")
 	})
 }
+
+func TestStepsThatHangAreGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var j journal
+		hangs := j.does("hangs", blocks)
+		flow := sequence("f", &hangs)
+		e := open(t, local.NewMemory(time.Hour), local.Config{Retry: workflow.Retry{GiveUpAfter: 3 * time.Hour}}, flow)
+		start := time.Now()
+		_, err := flow.Run(t.Context(), e, "1", 0)
+		if f, ok := errors.AsType[*workflow.Failure](err); !ok || !workflow.IsPermanent(f) || f.Step() != "hangs" || time.Since(start) != 3*time.Hour {
+			t.Errorf("Run() = %v after %v, want that the step is given up after 3h", err, time.Since(start))
+		}
+		j.want(t, "hangs")
+	})
+}
