@@ -9,9 +9,10 @@ import (
 )
 
 // samples reports whether the first attempt of a call is to be measured: that costs
-// more than all the rest, so it is done for few.
-func samples() bool {
-	return rand.Uint32()%16 == 0 //nolint:gosec // Nobody gains by foreseeing it.
+// more than all the rest, so it is done for few, and only if there is a deadline to keep.
+func samples(ctx context.Context) bool {
+	_, ok := ctx.Deadline()
+	return ok && rand.Uint32()%16 == 0 //nolint:gosec // Nobody gains by foreseeing it.
 }
 
 // attempt makes an attempt, and takes down how long it took, if there is a deadline

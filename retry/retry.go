@@ -139,7 +139,7 @@ const maxInterval = 24 * time.Hour
 func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
 	call.Attempt = 1
 	var err error
-	if samples() {
+	if samples(ctx) {
 		err = p.attempt(ctx, call, next)
 	} else {
 		err = next(ctx, call)
