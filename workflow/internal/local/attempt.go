@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/policy"
@@ -73,7 +74,10 @@ func (r *run) attempt(e *Entry, fn workflow.StepFunc, in json.RawMessage) (out j
 	ctx, cancel := context.WithTimeout(ctx, r.engine.retry.WithDefaults().GiveUpAfter)
 	defer cancel()
 	err = errGoexit
-	defer func() { endSpan(r.ctx, span, err) }()
+	defer func() {
+		tellStack(span, err)
+		endSpan(r.ctx, span, err)
+	}()
 	defer recovered(&err)
 	out, err = fn(ctx, in)
 	if err == nil {
@@ -83,21 +87,21 @@ func (r *run) attempt(e *Entry, fn workflow.StepFunc, in json.RawMessage) (out j
 }
 
 // A panicError is the end of a function that did not return.
-type panicError string
+type panicError struct{ text, stack string }
 
 // errGoexit is what the error of a function is until it returns.
-var errGoexit error = panicError("runtime.Goexit was called")
+var errGoexit error = &panicError{text: "runtime.Goexit was called"}
 
 // recovered is to be deferred. It sets err if the function panics.
 func recovered(err *error) {
 	if v := recover(); v != nil {
-		*err = panicError(fmt.Sprintf("panic: %v", v))
+		*err = &panicError{fmt.Sprintf("panic: %v", v), string(debug.Stack())}
 	}
 }
 
-func (e panicError) Error() string       { return string(e) }
-func (e panicError) Class() policy.Class { return policy.Permanent }
-func (e panicError) ErrorType() string   { return "panic" }
+func (e *panicError) Error() string       { return e.text }
+func (e *panicError) Class() policy.Class { return policy.Permanent }
+func (e *panicError) ErrorType() string   { return "panic" }
 
 var errNoJSON = policy.WithClass(errors.New("invalid result: want JSON"), policy.Permanent)
 

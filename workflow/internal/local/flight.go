@@ -114,6 +114,7 @@ func (f *flight) carryOut(resumed bool) {
 	var out json.RawMessage
 	err := errGoexit
 	defer func() {
+		tellStack(span, err)
 		f.err = r.conclude(out, err)
 		f.endSpan(span)
 	}()

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -70,6 +71,14 @@ func endSpan(ctx context.Context, span trace.Span, err error) {
 		span.SetAttributes(attribute.String("error.type", policy.ErrorType(err)))
 	}
 	span.End()
+}
+
+// tellStack has span tell where a panic was. Nobody else does: a failure is what
+// everybody may read, for as long as the run is kept.
+func tellStack(span trace.Span, err error) {
+	if e, ok := errors.AsType[*panicError](err); ok && e.stack != "" {
+		span.SetAttributes(attribute.String("code.stacktrace", e.stack))
+	}
 }
 
 const traceParentHeader = "traceparent"

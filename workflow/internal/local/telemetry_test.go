@@ -2,7 +2,6 @@ package local_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -25,7 +24,8 @@ import (
 )
 
 // trace returns the spans of a run with a step that fails once, and one in whose
-// middle the engine is closed, so that it is resumed; and of a run that fails.
+// middle the engine is closed, so that it is resumed; and of a run that fails, as its step
+// and its flow panic.
 func trace(t *testing.T) []sdktrace.ReadOnlySpan {
 	spans := tracetest.NewSpanRecorder()
 	tp := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
@@ -51,7 +51,11 @@ func trace(t *testing.T) []sdktrace.ReadOnlySpan {
 			return nil
 		})
 		flow, store := sequence("place-order", &reserve, &charge), local.NewMemory(time.Hour)
-		broken := workflow.NewFlow("broken", func(workflow.Run, int) (int, error) { return 0, errors.New("broken") })
+		breaks := workflow.NewStep("breaks", nil, func(context.Context, int) (int, error) { panic("broken") })
+		broken := workflow.NewFlow("broken", func(r workflow.Run, n int) (int, error) {
+			_, _ = breaks.Do(r, n)
+			panic("broken, too")
+		}, breaks)
 		config := local.Config{TracerProvider: tp}
 
 		ctx, caller := tp.Tracer("").Start(t.Context(), "POST /orders")
@@ -93,6 +97,7 @@ flow place-order flow=place-order id=17 resumed=true ↪ flow place-order
   step charge attempt=1 flow=place-order id=17 ordinal=2 step=charge
     charge
 flow broken ✗ flow=broken id=18 resumed=false
+  step breaks ✗ attempt=1 flow=broken id=18 ordinal=1 step=breaks
 `
 	var got strings.Builder
 	for _, span := range spans {
@@ -127,6 +132,17 @@ func outline(text *strings.Builder, spans []sdktrace.ReadOnlySpan, span sdktrace
 	for _, child := range spans {
 		if child.Parent().SpanID() == span.SpanContext().SpanID() {
 			outline(text, spans, child, indent+"  ")
+		}
+	}
+}
+
+func TestSpansTellWhereAPanicWas(t *testing.T) {
+	for _, span := range trace(t) {
+		set := attribute.NewSet(span.Attributes()...)
+		stack, ok := set.Value("code.stacktrace")
+		want := span.Name() == "flow broken" || span.Name() == "step breaks"
+		if ok != want || want && !strings.Contains(stack.AsString(), "telemetry_test.go") {
+			t.Errorf("span %s has stack %v, want one from this file: %v", span.Name(), stack.AsString(), want)
 		}
 	}
 }
