@@ -45,6 +45,8 @@ func (e *Engine) Register(name string, fn workflow.FlowFunc, steps map[string]wo
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
+	case e.closing.Err() != nil:
+		return workflow.ErrClosed
 	case e.flows[name] != nil:
 		return fmt.Errorf("temporal: invalid flow %q: want each once", name)
 	case e.worker != nil:

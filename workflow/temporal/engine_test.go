@@ -64,4 +64,7 @@ func TestRunWithoutAServer(t *testing.T) {
 	if _, err := engine.Run(t.Context(), "place-order", "17", json.RawMessage("1")); !errors.Is(err, workflow.ErrClosed) {
 		t.Errorf("Run() of a closed engine = %v, want ErrClosed", err)
 	}
+	if err := engine.Register("late", nil, nil); !errors.Is(err, workflow.ErrClosed) {
+		t.Errorf("Register() of a closed engine = %v, want ErrClosed", err)
+	}
 }
