@@ -24,7 +24,8 @@ const (
 	ReasonCanceled Reason = "canceled" // the caller has left
 )
 
-// An Error is what a [Policy] returns when it gives up.
+// An Error is what a [Policy] returns when it gives up. It must not be changed: several calls
+// that were refused alike may have the same.
 type Error struct {
 	Attempts int    // how many there were
 	Reason   Reason // why there was no other
@@ -78,11 +79,16 @@ func (e *Error) giveUp(ctx context.Context, call policy.Call, reason Reason) {
 	if cause := context.Cause(ctx); cause != nil && e.end == nil && !errors.Is(e.Err, cause) {
 		e.end = cause
 	}
+	e.tell(ctx, call)
+}
+
+// tell tells why the call is not tried again.
+func (e *Error) tell(ctx context.Context, call policy.Call) {
 	event := "retry.aborted"
-	if reason == ReasonAttempts {
+	if e.Reason == ReasonAttempts {
 		event = "retry.exhausted"
 	}
-	call.Emit(ctx, event, slog.Int("attempts", e.Attempts), slog.String("reason", string(reason)))
+	call.Emit(ctx, event, slog.Int("attempts", e.Attempts), slog.String("reason", string(e.Reason)))
 }
 
 // Error tells why there was no other attempt, how many there were, and what the
@@ -131,7 +137,8 @@ func (e *Error) Unwrap() []error {
 // [ReasonBudget] match [policy.ErrRejected].
 func (e *Error) Is(target error) bool {
 	return target == ErrExhausted && e.Reason == ReasonAttempts ||
-		target == policy.ErrRejected && e.Reason == ReasonBudget
+		target == policy.ErrRejected && e.Reason == ReasonBudget ||
+		errors.Is(e.Err, target) // which spares most of those who ask the slice of Unwrap
 }
 
 // Class returns the class of the last failure, unless the budget or the caller

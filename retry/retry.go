@@ -22,6 +22,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/evenkeel-go/evenkeel/internal/latency"
@@ -74,7 +76,8 @@ type Config struct {
 // concurrent use.
 type Policy struct {
 	config    Config
-	latencies latency.Table // of attempts
+	latencies latency.Table         // of attempts
+	refusal   atomic.Pointer[Error] // the last one, which often comes again
 }
 
 // New returns a policy with the given configuration.
@@ -134,8 +137,7 @@ var errNotMade = errors.New("retry: not usable: want a Policy made with New")
 const maxInterval = 24 * time.Hour
 
 // Do implements [policy.Policy]. If it gives up, its error is an [*Error] that
-// wraps the last attempt's. A refusal of the first attempt by a policy, such as by an open
-// circuit, passes as it is.
+// wraps the last attempt's.
 func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) error {
 	call.Attempt = 1
 	var err error
@@ -150,24 +152,26 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 		call.Outcome(ctx, "success")
 		return nil
 	case p.config.If == nil && ctx.Err() == nil && policy.ClassOf(err) == policy.Rejected:
-		return p.pass(ctx, call, err)
+		return p.refused(ctx, call, err)
 	default:
 		p.config.Budget.Deposit()
 		return p.again(ctx, call, next, err)
 	}
 }
 
-// pass returns err, by which a policy refused the first attempt. There is no story to tell,
-// and nothing that earns a retry.
-func (p *Policy) pass(ctx context.Context, call policy.Call, err error) error {
-	if call.Recorder() == nil {
-		return err
+// refused ends a call whose first attempt was refused by a policy, with err. That earns no
+// retries, and as one refusal is much like the other, so is what is told of it.
+func (p *Policy) refused(ctx context.Context, call policy.Call, err error) error {
+	story := p.refusal.Load()
+	if story == nil || reflect.TypeOf(err).Kind() != reflect.Pointer || story.Err != err { //nolint:errorlint // The very same.
+		story = &Error{Attempts: 1, Reason: ReasonClass, Err: err, noEffect: policy.NoEffect(err)}
+		p.refusal.Store(story)
 	}
-	call.Emit(ctx, "retry.aborted", slog.Int("attempts", call.Attempt), slog.String("reason", string(ReasonClass)))
-	call.Note(ctx, slog.Int("max_attempts", p.config.MaxAttempts))
-	call.Note(ctx, slog.Duration("delay.total", 0))
-	call.Outcome(ctx, outcomes[ReasonClass])
-	return err
+	if call.Recorder() != nil {
+		story.tell(ctx, call)
+		p.note(ctx, call, story, ReasonClass)
+	}
+	return story
 }
 
 // again carries on after the first attempt has failed with err.
@@ -180,13 +184,18 @@ func (p *Policy) again(ctx context.Context, call policy.Call, next policy.Handle
 	} else {
 		story.giveUp(ctx, call, reason)
 	}
-	call.Note(ctx, slog.Int("max_attempts", p.config.MaxAttempts))
-	call.Note(ctx, slog.Duration("delay.total", story.waited))
-	call.Outcome(ctx, outcomes[reason])
+	p.note(ctx, call, story, reason)
 	if reason == "" {
 		return nil
 	}
 	return story
+}
+
+// note says what is known of a call that did not succeed at once.
+func (p *Policy) note(ctx context.Context, call policy.Call, story *Error, reason Reason) {
+	call.Note(ctx, slog.Int("max_attempts", p.config.MaxAttempts))
+	call.Note(ctx, slog.Duration("delay.total", story.waited))
+	call.Outcome(ctx, outcomes[reason])
 }
 
 // repeat makes attempts until one succeeds, or there is a reason to stop.

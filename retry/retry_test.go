@@ -91,23 +91,50 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-func TestRefusalOfTheFirstAttemptPasses(t *testing.T) {
+func TestRefusalsOfTheFirstAttempt(t *testing.T) {
 	refused := policy.WithClass(errTest, policy.Rejected)
-	calls := 0
-	call, r := record(policy.Call{})
-	err := retry.New(retry.Config{}).Do(t.Context(), call, failing(&calls, refused))
-	if calls != 1 || err != refused {
-		t.Errorf("Do() = %v after %d calls, want %v as it is after 1", err, calls, refused)
+	p := retry.New(retry.Config{})
+	do := func(ctx context.Context, call policy.Call, refused error) error {
+		calls := 0
+		err := p.Do(ctx, call, failing(&calls, refused))
+		if calls != 1 || !errors.Is(err, refused) {
+			t.Errorf("Do() = %v after %d calls, want %v after 1", err, calls, refused)
+		}
+		return err
 	}
+	call, r := record(policy.Call{})
+	first := do(t.Context(), call, refused)
 	if len(r.said) != 1 || !strings.HasSuffix(r.said[0], "retry.aborted attempts=1 reason=class") {
 		t.Errorf("policy said %q, want why there was no other attempt", r.said)
 	}
+	if again := do(t.Context(), policy.Call{}, refused); again != first {
+		t.Errorf("Do() = %v for the same refusal, want the same error", again)
+	}
+	if other := do(t.Context(), policy.Call{}, policy.WithClass(errTest, policy.Rejected)); other == first {
+		t.Errorf("Do() = %v for another refusal, want another error", other)
+	}
+	for _, each := range []string{"a", "b"} {
+		if err := do(t.Context(), policy.Call{}, uncomparable{each}); err == nil {
+			t.Error("Do() = nil, want the refusal")
+		}
+	}
+
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err = retry.New(retry.Config{}).Do(ctx, policy.Call{}, failing(new(int), refused))
+	err := do(ctx, policy.Call{}, refused)
 	if e, ok := errors.AsType[*retry.Error](err); !ok || e.Reason != retry.ReasonCanceled {
 		t.Errorf("Do() of a caller who has left = %v, want reason %q", err, retry.ReasonCanceled)
 	}
+}
+
+// An uncomparable error is a refusal that == panics for.
+type uncomparable []string
+
+func (u uncomparable) Error() string       { return u[0] }
+func (u uncomparable) Class() policy.Class { return policy.Rejected }
+func (u uncomparable) Is(target error) bool {
+	other, ok := target.(uncomparable)
+	return ok && other[0] == u[0]
 }
 
 func TestWhatIsRetried(t *testing.T) {
@@ -126,6 +153,7 @@ func TestWhatIsRetried(t *testing.T) {
 		{"unauthenticated", of(policy.Unauthenticated), 1, 1, retry.ReasonClass},
 		{"permanent", of(policy.Permanent), 1, 1, retry.ReasonClass},
 		{"canceled", of(policy.Canceled), 1, 1, retry.ReasonClass},
+		{"rejected", of(policy.Rejected), 1, 1, retry.ReasonClass},
 		{"final", final{errTest}, 1, 1, retry.ReasonOnce},
 		{"timeout of an attempt", context.DeadlineExceeded, 3, 1, retry.ReasonAttempts},
 	}
