@@ -127,7 +127,7 @@ func (p *Policy) Do(ctx context.Context, call policy.Call, next policy.Handler) 
 	case ph.recovery != nil:
 		return p.probe(ctx, call, next, c, ph)
 	case ph.forced == Open:
-		return reject(ctx, call, &openError{key: call.Key, state: Open}, 0, slog.Attr{})
+		return reject(ctx, call, &openError{key: call.Key, state: Open}, slog.Attr{})
 	default:
 		call.Note(ctx, stateAttr(Closed))
 		defer call.Outcome(ctx, ignored)
@@ -150,12 +150,12 @@ func (p *Policy) watch(ctx context.Context, call policy.Call, next policy.Handle
 // probe carries out a call while the circuit is half-open, if there is room
 // for another probe.
 func (p *Policy) probe(ctx context.Context, call policy.Call, next policy.Handler, c *circuit, ph *phase) error {
-	if wait := time.Until(ph.recovery.until); wait > 0 {
-		return reject(ctx, call, ph.recovery.rejection, wait, ph.recovery.opened)
+	if time.Until(ph.recovery.until) > 0 {
+		return reject(ctx, call, ph.recovery.rejection, ph.recovery.opened)
 	}
 	s, first := ph.recovery.admit()
 	if s == nil {
-		return reject(ctx, call, &openError{key: call.Key, state: HalfOpen}, 0, ph.recovery.opened)
+		return reject(ctx, call, &openError{key: call.Key, state: HalfOpen}, ph.recovery.opened)
 	}
 	call.Note(ctx, stateAttr(HalfOpen))
 	var v verdict

@@ -3,23 +3,21 @@ package breaker
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/evenkeel-go/evenkeel/policy"
 )
 
-// reject tells that the call is rejected and returns the error for it. retryIn
-// is 0 if it is not known when the next probe may pass, and opened links to the
+// reject tells that the call is rejected with err, and returns that. opened links to the
 // call that opened the circuit.
-func reject(ctx context.Context, call policy.Call, err *openError, retryIn time.Duration, opened slog.Attr) error {
+func reject(ctx context.Context, call policy.Call, err *openError, opened slog.Attr) error {
 	if call.Recorder() == nil {
 		return err
 	}
-	if retryIn > 0 {
-		call.Emit(ctx, "breaker.rejected", stateAttr(err.state), slog.Duration("retry_in", retryIn), opened)
-	} else {
-		call.Emit(ctx, "breaker.rejected", stateAttr(err.state), opened)
+	var retryIn slog.Attr
+	if wait, ok := err.RetryAfter(); ok {
+		retryIn = slog.Duration("retry_in", wait)
 	}
+	call.Emit(ctx, "breaker.rejected", stateAttr(err.state), retryIn, opened)
 	call.Outcome(ctx, rejected)
 	return err
 }
