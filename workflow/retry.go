@@ -20,7 +20,7 @@ type Retry struct {
 	MaxInterval time.Duration `json:"max_interval" yaml:"max_interval"`
 
 	// GiveUpAfter is how long a step may take with all attempts and delays; the failure
-	// is then permanent. Default: 24 hours.
+	// is then permanent. An attempt that takes as long is ended. Default: 24 hours.
 	GiveUpAfter time.Duration `json:"give_up_after" yaml:"give_up_after"`
 }
 
@@ -40,12 +40,19 @@ func (r Retry) Validate() error {
 		return fmt.Errorf("invalid InitialInterval %v: want at least 1ms", r.InitialInterval)
 	case r.MaxInterval < r.InitialInterval:
 		return fmt.Errorf("invalid MaxInterval %v: want at least InitialInterval, %v", r.MaxInterval, r.InitialInterval)
+	case r.MaxInterval > maxDuration:
+		return fmt.Errorf("invalid MaxInterval %v: want at most %v", r.MaxInterval, maxDuration)
 	case r.GiveUpAfter < r.InitialInterval:
 		return fmt.Errorf("invalid GiveUpAfter %v: want at least InitialInterval, %v", r.GiveUpAfter, r.InitialInterval)
+	case r.GiveUpAfter > maxDuration:
+		return fmt.Errorf("invalid GiveUpAfter %v: want at most %v", r.GiveUpAfter, maxDuration)
 	default:
 		return nil
 	}
 }
+
+// maxDuration is ten years. What is beyond is a number whose unit was mistaken.
+const maxDuration = 10 * 365 * 24 * time.Hour
 
 // Next returns how long to wait before the next attempt of a step that has failed
 // after the given number of attempts, the first of which began the given time ago.

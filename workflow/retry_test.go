@@ -2,6 +2,7 @@ package workflow_test
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,8 @@ func TestRetryValidate(t *testing.T) {
 		{workflow.Retry{InitialInterval: -1}, "invalid InitialInterval -1ns: want at least 1ms"},
 		{workflow.Retry{MaxInterval: time.Second}, "invalid MaxInterval 1s"},
 		{workflow.Retry{GiveUpAfter: time.Second}, "invalid GiveUpAfter 1s"},
+		{workflow.Retry{MaxInterval: math.MaxInt64}, "invalid MaxInterval 2562047h47m16.854775807s: want at most 87600h0m0s"},
+		{workflow.Retry{GiveUpAfter: math.MaxInt64}, "invalid GiveUpAfter 2562047h47m16.854775807s: want at most 87600h0m0s"},
 	} {
 		err := tt.retry.Validate()
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
